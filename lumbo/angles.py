@@ -1,0 +1,150 @@
+"""Lumbopelvic angles from six landmarks.  Taught in ch01.
+
+A landmark set is an array of shape ``(..., 6, 2)``: ``(x, y)`` of the points named in
+`LANDMARKS`, in any length unit, with y pointing **down** as in an image.  NumPy arrays
+and torch tensors work alike; torch results can be differentiated.
+
+Conventions (sources in the book's bibliography): SS is positive when the S1 plate
+falls forwards, PT when the middle of S1 lies behind the hip axis, LL when the lumbar
+spine is lordotic, measured from the superior plate of L1 to that of S1.
+"""
+
+import sys
+
+import numpy as np
+
+from lumbo.errors import InputError
+
+LANDMARKS = ("s1_anterior", "s1_posterior", "l1_anterior", "l1_posterior", "head_near", "head_far")
+ANGLES = ("SS", "PT", "PI", "LL")
+SIDES = {"left": -1.0, "right": 1.0}
+
+
+def lumbopelvic_angles(landmarks, anterior: str | None = None):
+    """Measure SS, PT, PI and LL.
+
+    Parameters
+    ----------
+    landmarks : array or tensor, shape (..., 6, 2)
+        Points in the order of `LANDMARKS`, y down, any length unit.  The two femoral
+        heads may be given in either order; a head that is not visible is NaN.
+    anterior : {"left", "right"}, optional
+        The side of the image that the patient faces.  By default it is read from S1:
+        its anterior corner lies in front of its posterior corner.  That is unambiguous
+        while |SS| < 90 degrees; beyond, the plate has turned over: pass the side.
+
+    Returns
+    -------
+    array or tensor, shape (..., 4), float64 for NumPy input
+        SS, PT, PI, LL in degrees.  PI = PT + SS and LL = SS + L1 tilt hold exactly.
+
+    Raises
+    ------
+    InputError
+        Wrong shape, a coordinate that is not finite, both heads missing, coincident
+        corners, a middle of S1 on the hip axis, an S1 plate exactly vertical
+        while `anterior` is not given, or an unknown side.
+
+    Examples
+    --------
+    An S1 plate that falls 45 degrees forwards, straight above the hips; L1 level:
+
+    >>> points = [[-1, 1], [1, -1], [-1, -9], [1, -9], [0, 10], [0, 10]]
+    >>> lumbopelvic_angles(np.array(points)).tolist()
+    [45.0, 0.0, 45.0, 45.0]
+    """
+    points = _checked(landmarks)
+    xp = np if isinstance(points, np.ndarray) else sys.modules["torch"]
+    side = _facing(points, anterior, xp)
+
+    s1 = points[..., 0, :] - points[..., 1, :]  # posterior to anterior corner
+    l1 = points[..., 2, :] - points[..., 3, :]
+    leg = s1_midpoint(points) - hip_axis(points)  # hip axis to middle of S1
+    ss = _degrees(xp.arctan2(s1[..., 1], side * s1[..., 0]))
+    l1_tilt = _degrees(xp.arctan2(-l1[..., 1], side * l1[..., 0]))
+    pt = _degrees(xp.arctan2(-side * leg[..., 0], -leg[..., 1]))
+    return xp.stack([ss, pt, pt + ss, ss + l1_tilt], -1)
+
+
+def hip_axis(landmarks):
+    """Return the hip axis, shape (..., 2): the midpoint of the two heads, or the one known.
+
+    >>> points = np.full((6, 2), np.nan); points[4] = 3, 4
+    >>> hip_axis(points).tolist()
+    [3.0, 4.0]
+    """
+    xp = np if isinstance(landmarks, np.ndarray) else sys.modules["torch"]
+    near, far = landmarks[..., 4, :], landmarks[..., 5, :]
+    known_near = xp.where(xp.isnan(near), far, near)
+    known_far = xp.where(xp.isnan(far), near, far)
+    return (known_near + known_far) / 2
+
+
+def s1_midpoint(landmarks):
+    """Return the middle of the S1 plate, shape (..., 2)."""
+    return (landmarks[..., 0, :] + landmarks[..., 1, :]) / 2
+
+
+def rotate(landmarks, degrees, center):
+    """Turn every landmark about `center`, clockwise as seen in the image (y down).
+
+    For a patient who faces left this tips the spine backwards, which raises PT
+    and lowers SS by `degrees` when `center` is the hip axis; PI stays.
+
+    Parameters
+    ----------
+    landmarks : array, shape (..., 6, 2)
+    degrees : float or array, shape (...)
+    center : array, shape (..., 2)
+    """
+    turn = np.radians(np.asarray(degrees))
+    cos, sin = np.cos(turn)[..., None], np.sin(turn)[..., None]
+    dx, dy = np.moveaxis(landmarks - np.expand_dims(center, -2), -1, 0)
+    moved = np.stack([cos * dx - sin * dy, sin * dx + cos * dy], -1)
+    return moved + np.expand_dims(center, -2)
+
+
+def _checked(landmarks):
+    """Return landmarks as a float array or tensor, or say what is wrong with them."""
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(landmarks, torch.Tensor):
+        xp, points = torch, landmarks if landmarks.is_floating_point() else landmarks.double()
+    else:
+        xp, points = np, _as_numbers(landmarks)
+    if points.ndim < 2 or tuple(points.shape[-2:]) != (len(LANDMARKS), 2):
+        raise InputError("landmarks", tuple(points.shape), "an array of shape (..., 6, 2)")
+    missing = xp.isnan(points).all(-1)
+    bad = ~xp.isfinite(points).all(-1)
+    bad[..., 4:] &= ~missing[..., 4:] | missing[..., 4:].all(-1)[..., None]
+    if bad.any():
+        name = LANDMARKS[int(bad.reshape(-1, 6).any(0).nonzero()[0][0])]
+        raise InputError(f"landmarks.{name}", "not finite", "finite numbers; one head may be NaN")
+    for i, j, what in ((0, 1, "s1 corners"), (2, 3, "l1 corners")):
+        if (points[..., i, :] == points[..., j, :]).all(-1).any():
+            raise InputError(f"landmarks.{what}", "the same point twice", "two different points")
+    if (hip_axis(points) == s1_midpoint(points)).all(-1).any():
+        raise InputError("landmarks", "hip axis on the middle of S1", "two different points")
+    return points
+
+
+def _as_numbers(landmarks):
+    try:
+        return np.asarray(landmarks, dtype=np.float64)
+    except (TypeError, ValueError) as error:  # ragged, or not numbers
+        raise InputError("landmarks", str(error), "numbers of shape (..., 6, 2)") from error
+
+
+def _facing(points, anterior, xp):
+    """Return +1 where the patient faces right in the image, -1 where left."""
+    if anterior is None:
+        side = xp.sign(points[..., 0, 0] - points[..., 1, 0])
+        if (side == 0).any():
+            raise InputError("anterior", None, "'left' or 'right' where the S1 plate is vertical")
+        return side
+    if anterior not in SIDES:
+        raise InputError("anterior", anterior, "'left', 'right' or None")
+    return SIDES[anterior]
+
+
+def _degrees(radians):
+    return radians * (180.0 / np.pi)

@@ -1,0 +1,177 @@
+"""Federated averaging over the same training loop, round by round.  Taught in ch09.
+
+A round sends the global weights to every client, lets each take one epoch of steps on
+its own films, and averages what comes back, weighted by the number of films.  Films
+never leave a client; the ledger counts what does.
+"""
+
+import copy
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from queue import SimpleQueue
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from lumbo.errors import require, whole
+from lumbo.hospitals import FilmSet
+from lumbo.training import Check, Plan, Seed, descend, new_optimizer, run_steps, steps_per_epoch, validation_mae
+
+State = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Client:
+    """One hospital that takes part: its films stay with it."""
+
+    name: str
+    train: FilmSet
+    validation: FilmSet
+
+
+class Transfer(NamedTuple):
+    """What one client received and sent in one round, in bytes of weights."""
+
+    round: int
+    client: str
+    received_bytes: int
+    sent_bytes: int
+
+
+def rounds(clients: list[Client], plan: Plan) -> int:
+    """Return how many rounds make at most `plan.steps` steps, all clients together."""
+    per_round = sum(steps_per_epoch(len(client.train), plan.batch) for client in clients)
+    require(plan.steps >= per_round, "plan.steps", plan.steps, f"at least one round, {per_round} steps")
+    return plan.steps // per_round
+
+
+def fedavg(model: nn.Module, clients: list[Client], plan: Plan, seed: Seed, workers: int = 1, carry: bool = False,
+           checkpoint: Path | None = None,
+           report: Callable[[Check], None] = lambda check: None) -> tuple[list[Check], list[Transfer]]:
+    """Train `model` in place by federated averaging (McMahan et al. 2017); leave the best weights in it.
+
+    Parameters
+    ----------
+    clients : in the order in which updates are added up; the largest first wastes least time
+    plan : as for `training.fit`; ``plan.steps`` counts the steps of all clients together, and
+        the model is checked after every round
+    seed : client k draws its batches from ``(*seed, k)``
+    workers : clients that train at the same moment, one thread each.  Any number gives the same bits.
+    carry : let each client keep its optimiser state from round to round, at a memory cost per
+        client; otherwise clients start each round afresh and memory does not grow with their number
+    checkpoint, report : as for `training.fit`
+
+    Returns
+    -------
+    the history of checks, one a round, and the ledger of transfers
+
+    Raises
+    ------
+    InputError
+        No client, two of one name, one without films, or too few steps for one round.
+    """
+    names = [client.name for client in clients]
+    require(len(set(names)) == len(names) > 0, "clients", names, "at least one client, each name once")
+    for client in clients:
+        require(len(client.train) > 0, f"clients.{client.name}.train", 0, "at least one film")
+    plan = replace(plan, checks=rounds(clients, plan))
+    benches = _benches(model, clients, plan, whole("workers", workers, 1), carry)
+    films = sum(len(client.train) for client in clients)
+    per_round = sum(_local_steps(client, plan) for client in clients)
+
+    def advance(turn: int) -> tuple[int, float]:
+        start = {name: value.clone() for name, value in model.state_dict().items()}
+        jobs = [(lambda k=k: _local_update(start, k, clients[k], benches, plan, seed, turn, carry))
+                for k in range(len(clients))]
+        losses = []
+
+        def updates():
+            for client, (state, loss) in zip(clients, _in_order(jobs, workers)):
+                losses.append(loss * len(client.train) / films)
+                yield state, len(client.train) / films
+
+        model.load_state_dict(weighted_mean(updates()))
+        return (turn + 1) * per_round, sum(losses)
+
+    def score() -> float:
+        held = [(len(client.validation), validation_mae(model, client.validation)) for client in clients]
+        return sum(n * error for n, error in held) / sum(n for n, _ in held)
+
+    kept = {name: bench.optimizer for name, bench in zip(names, benches)} if carry else {}
+    identity = {"seed": list(seed), "plan": asdict(plan), "clients": names, "carry": carry}
+    history = descend(model, advance, score, plan, kept, identity, checkpoint, report)
+    return history, ledger(model, names, len(history))
+
+
+def weighted_mean(updates: Iterable[tuple[State, float]]) -> State:
+    """Add up (weights, share) pairs in the order given; the shares sum to 1.
+
+    Each update is folded in as it arrives, so only one sum is held.
+
+    >>> halves = [({"w": torch.tensor([0.0, 4.0])}, 0.75), ({"w": torch.tensor([4.0, 0.0])}, 0.25)]
+    >>> weighted_mean(halves)["w"].tolist()
+    [1.0, 3.0]
+    """
+    total: State = {}
+    for state, share in updates:
+        for name, value in state.items():
+            total[name] = total[name] + value * share if name in total else value * share
+    return total
+
+
+def ledger(model: nn.Module, names: list[str], turns: int) -> list[Transfer]:
+    """List what moved: every client receives and sends all weights in every round, and nothing else."""
+    size = sum(value.numel() * value.element_size() for value in model.state_dict().values())
+    return [Transfer(turn + 1, name, size, size) for turn in range(turns) for name in names]
+
+
+class _Bench(NamedTuple):
+    """A place to train at: a copy of the network and an optimiser bound to it."""
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+
+
+def _benches(model, clients, plan, workers, carry):
+    """One bench per client where state is carried, else a queue of as many as may work at once."""
+    if carry:
+        copies = [copy.deepcopy(model) for _ in clients]
+        return [_Bench(net, new_optimizer(net, plan)) for net in copies]
+    queue = SimpleQueue()
+    for _ in range(workers):
+        queue.put(copy.deepcopy(model))
+    return queue
+
+
+def _local_update(start: State, k: int, client: Client, benches, plan, seed, turn, carry) -> tuple[State, float]:
+    """Let client k take one epoch of steps from the global weights: (its weights, mean loss)."""
+    net = benches[k].model if carry else benches.get()
+    net.load_state_dict(start)
+    optimizer = benches[k].optimizer if carry else new_optimizer(net, plan)
+    steps = _local_steps(client, plan)
+    loss = run_steps(net, optimizer, client.train, plan, (*seed, k), turn * steps, (turn + 1) * steps,
+                     plan.checks * steps)
+    state = {name: value.clone() for name, value in net.state_dict().items()}
+    if not carry:
+        benches.put(net)
+    return state, loss
+
+
+def _local_steps(client: Client, plan: Plan) -> int:
+    return steps_per_epoch(len(client.train), plan.batch)
+
+
+def _in_order(jobs: list[Callable], workers: int) -> Iterator:
+    """Run jobs on threads and yield their results in order, with only `workers` results waiting."""
+    with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        running = deque()
+        for job in jobs:
+            running.append(pool.submit(job))
+            if len(running) > workers:
+                yield running.popleft().result()
+        while running:
+            yield running.popleft().result()

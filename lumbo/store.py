@@ -1,0 +1,88 @@
+"""Files that are whole or absent: atomic writes, tensors, and a cache keyed by content."""
+
+import contextlib
+import hashlib
+import inspect
+import json
+import os
+import secrets
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from lumbo.errors import InputError
+
+
+def write_atomic(path: Path, content: bytes) -> Path:
+    """Write `content` so that `path` holds all of it or what it held before.
+
+    Raises `InputError` naming the path when the disk refuses the write.
+    """
+    path = Path(path)
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = open(draft, "xb")  # with the permissions of any new file: a class may share a cache
+    except OSError as error:
+        raise InputError(str(path), error.strerror, "a folder that can be written to") from error
+    try:
+        with file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(draft, path)
+    except OSError as error:
+        raise InputError(str(path), error.strerror, "a disk with room for the file") from error
+    finally:
+        draft.unlink(missing_ok=True)
+    return path
+
+
+def save_tensors(path: Path, tensors: Mapping[str, np.ndarray], note: Mapping) -> Path:
+    """Write named arrays and a JSON-able note to one safetensors file, atomically."""
+    arrays = {name: np.asarray(array, order="C") for name, array in tensors.items()}
+    return write_atomic(path, save(arrays, metadata={"note": json.dumps(note, sort_keys=True)}))
+
+
+def load_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict]:
+    """Read what `save_tensors` wrote: ``(arrays by name, note)``.
+
+    Raises `InputError` naming the path when it is missing, torn or not ours.
+    """
+    try:
+        with safe_open(path, "numpy") as file:
+            note = json.loads((file.metadata() or {})["note"])
+            return {name: file.get_tensor(name) for name in file.keys()}, note
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        problem = str(error).splitlines()[0]
+        raise InputError(str(path), problem, "a safetensors file written by lumbo") from error
+
+
+def content_key(*parts: object) -> str:
+    """Digest JSON-able parts and modules (by their source) into 16 hex digits.
+
+    >>> content_key({"b": 1, "a": 2}) == content_key({"a": 2, "b": 1})
+    True
+    """
+    digest = hashlib.sha256()
+    for part in parts:
+        text = inspect.getsource(part) if inspect.ismodule(part) else json.dumps(part, sort_keys=True)
+        digest.update(text.encode() + b"\0")
+    return digest.hexdigest()[:16]
+
+
+def cache_folder() -> Path:
+    """Return the folder of derived files: ``$LUMBO_CACHE`` or ``~/.cache/lumbo``."""
+    return Path(os.environ.get("LUMBO_CACHE", Path.home() / ".cache" / "lumbo"))
+
+
+def cached_tensors(name: str, make: Callable[[], tuple[dict, dict]]) -> tuple[dict, dict]:
+    """Return the cached ``(arrays, note)`` called `name`; make and keep them if absent or torn."""
+    path = cache_folder() / f"{name}.safetensors"
+    with contextlib.suppress(InputError):  # absent or torn
+        return load_tensors(path)
+    save_tensors(path, *make())
+    return load_tensors(path)  # not what `make` gave: a cold cache answers exactly as a warm one

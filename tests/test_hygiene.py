@@ -1,0 +1,352 @@
+"""What every notebook and module owes its reader.  Each check is also shown a planted fault."""
+
+import ast
+import copy
+import re
+import tomllib
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from nbval_tolerance import declared_tolerance
+
+ROOT = Path(__file__).parent.parent
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+CHAPTERS = {path.name[:4] for path in NOTEBOOKS}
+MODULES = sorted((ROOT / "lumbo").glob("*.py"))
+ADDRESS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["lumbo"]["install"]
+BOOTSTRAP = f"""\
+# Colab, or any machine without lumbo: install it.  LUMBO_INSTALL names another source.
+import importlib.util, os, subprocess, sys
+
+if importlib.util.find_spec("lumbo") is None:
+    source = os.environ.get("LUMBO_INSTALL", "{ADDRESS}")
+    subprocess.check_call([sys.executable, "-m", "pip", "install", "--quiet", source])"""
+
+CELLS, CODE_LINES, NOTEBOOK_BYTES, ALT_CHARACTERS = 40, 12, 1_000_000, 20
+ABSOLUTE = re.compile(r"(?<![\w.])/(home|root|tmp|usr|opt|var|mnt|work|Users|private|content)/|\b[A-Z]:\\\w+\\")
+IGNORING = {"nbval-ignore-output", "nbval-skip"}
+
+
+# Notebooks: a check takes a notebook and yields its complaints.
+
+
+def code_cells(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def code_lines(cell) -> list[str]:
+    lines = [line.strip() for line in cell.source.splitlines()]
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def prose(notebook) -> str:
+    return "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+
+
+def output_texts(cell):
+    for output in cell.outputs:
+        yield from (text for kind, text in output.get("data", {}).items() if kind.startswith("text/"))
+        yield output.get("text", "") + "\n".join(output.get("traceback", ()))
+
+
+def executed_in_order(notebook):
+    counts = [cell.execution_count for cell in code_cells(notebook)]
+    if counts != list(range(1, len(counts) + 1)):
+        yield f"executed as {counts}, not 1 to {len(counts)}"
+
+
+def opens_with_title_and_bootstrap(notebook):
+    first, second = notebook.cells[:2]
+    if first.cell_type != "markdown" or not first.source.startswith("# "):
+        yield "the first cell is not a title"
+    if second.source != BOOTSTRAP:
+        yield f"the second cell is not the bootstrap:\n{BOOTSTRAP}"
+    if "remove-cell" not in second.metadata.get("tags", []):
+        yield "the bootstrap is not tagged remove-cell"
+
+
+def warns_against_clinical_use(notebook):
+    if "not for clinical use" not in prose(notebook).lower():
+        yield "'Not for clinical use' is missing"
+
+
+def folds_two_solutions(notebook):
+    found = len(re.findall(r"<details>\s*<summary>Solution", prose(notebook)))
+    if found < 2:
+        yield f"{found} folded solutions, fewer than two"
+
+
+def describes_every_image(notebook):
+    for cell in code_cells(notebook):
+        images = any(kind.startswith("image/") for output in cell.outputs for kind in output.get("data", {}))
+        alt = cell.metadata.get("mystnb", {}).get("image", {}).get("alt", "")
+        if images and len(alt) < ALT_CHARACTERS:
+            yield f"cell {cell.id}: an image whose alt text is {alt!r}"
+    yield from (f"a Markdown image without alt text: {image}" for image in re.findall(r"!\[\s*\]\S+", prose(notebook)))
+
+
+def names_no_absolute_path(notebook):
+    for cell in notebook.cells:
+        texts = [cell.source, *(output_texts(cell) if cell.cell_type == "code" else ())]
+        yield from (f"cell {cell.id}: {found[0]}" for text in texts if (found := ABSOLUTE.search(text)))
+
+
+def ends_no_line_with_a_semicolon(notebook):
+    for cell in code_cells(notebook):
+        yield from (f"cell {cell.id}: {line}" for line in code_lines(cell) if line.endswith(";"))
+
+
+def is_short(notebook):
+    if len(notebook.cells) > CELLS:
+        yield f"{len(notebook.cells)} cells, more than {CELLS}"
+    for cell in code_cells(notebook):
+        if len(code_lines(cell)) > CODE_LINES and cell.source != BOOTSTRAP:
+            yield f"cell {cell.id}: {len(code_lines(cell))} lines of code, more than {CODE_LINES}"
+
+
+def says_why_it_ignores(notebook):
+    for cell in code_cells(notebook):
+        ignores = IGNORING & set(cell.metadata.get("tags", [])) or re.search("#.*NBVAL_(IGNORE|SKIP)", cell.source)
+        if ignores and not cell.metadata.get("lumbo", {}).get("ignored_because"):
+            yield f"cell {cell.id}: an ignored output without metadata.lumbo.ignored_because"
+
+
+def declares_valid_tolerances(notebook):
+    for cell in code_cells(notebook):
+        try:
+            declared_tolerance(cell.metadata)
+        except ValueError as error:
+            yield f"cell {cell.id}: {error}"
+
+
+def is_stored_without_noise(notebook):
+    if (notebook.nbformat, notebook.nbformat_minor) != (4, 5):
+        yield f"format {notebook.nbformat}.{notebook.nbformat_minor}, not 4.5"
+    if notebook.metadata.get("kernelspec", {}).get("name") != "python3":
+        yield "the kernel is not python3"
+    if "widgets" in notebook.metadata:
+        yield "widget state is stored"
+    for cell in notebook.cells:
+        if "execution" in cell.metadata:
+            yield f"cell {cell.id}: execution times are stored"
+        if re.fullmatch("[0-9a-f-]{8,}", cell.id):
+            yield f"cell {cell.id}: an id that says nothing"
+
+
+CHECKS = [
+    executed_in_order,
+    opens_with_title_and_bootstrap,
+    warns_against_clinical_use,
+    folds_two_solutions,
+    describes_every_image,
+    names_no_absolute_path,
+    ends_no_line_with_a_semicolon,
+    is_short,
+    says_why_it_ignores,
+    declares_valid_tolerances,
+    is_stored_without_noise,
+]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_notebook(check, path):
+    assert list(check(nbformat.read(path, as_version=nbformat.NO_CONVERT))) == []
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook_is_small(path):
+    assert path.stat().st_size <= NOTEBOOK_BYTES
+
+
+def flawless():
+    """A small notebook that passes every check."""
+    solution = "<details><summary>Solution</summary>\n\nBecause.\n\n</details>"
+    figure = new_output("display_data", data={"image/png": "AAAA", "text/plain": "<Figure>"})
+    alt = {"mystnb": {"image": {"alt": "The error falls as films are added"}}}
+    cells = [
+        new_markdown_cell("# Why?\n\nNot for clinical use.", id="title"),
+        new_code_cell(BOOTSTRAP, id="bootstrap", execution_count=1, metadata={"tags": ["remove-cell"]}),
+        new_code_cell("draw()", id="figure", execution_count=2, metadata=alt, outputs=[figure]),
+        new_markdown_cell(solution, id="solution-1"),
+        new_markdown_cell(solution, id="solution-2"),
+    ]
+    return new_notebook(cells=cells, metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}})
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_the_flawless_notebook_passes(check):
+    assert list(check(flawless())) == []
+
+
+def add(source="x = 1", *, count=3, cell_id="added", outputs=(), **metadata):
+    """A fault: one more code cell."""
+    cell = new_code_cell(source, id=cell_id, execution_count=count, metadata=metadata, outputs=list(outputs))
+    return lambda notebook: notebook.cells.append(cell)
+
+
+def change(index, **fields):
+    """A fault: other fields in one cell."""
+    return lambda notebook: notebook.cells[index].update(copy.deepcopy(fields))
+
+
+def text_output(text):
+    return new_output("stream", name="stdout", text=text)
+
+
+FAULTS = {
+    "not executed": (executed_in_order, add(count=None)),
+    "out of order": (executed_in_order, add(count=2)),
+    "no title": (opens_with_title_and_bootstrap, change(0, source="Why? Not for clinical use.")),
+    "another bootstrap": (opens_with_title_and_bootstrap, change(1, source=BOOTSTRAP + "\n")),
+    "bootstrap shown": (opens_with_title_and_bootstrap, change(1, metadata={})),
+    "no warning": (warns_against_clinical_use, change(0, source="# Why?")),
+    "one solution": (folds_two_solutions, change(4, source="An open solution.")),
+    "no alt text": (describes_every_image, change(2, metadata={})),
+    "idle alt text": (describes_every_image, change(2, metadata={"mystnb": {"image": {"alt": "plot"}}})),
+    "Markdown image": (describes_every_image, change(3, source="![](film.png)")),
+    "path in source": (names_no_absolute_path, add("open('/home/me/film.png')")),
+    "path in prose": (names_no_absolute_path, change(3, source=r"Open C:\Users\me first.")),
+    "path in output": (names_no_absolute_path, add(outputs=[text_output("in /tmp/run/film.png")])),
+    "semicolon": (ends_no_line_with_a_semicolon, add("plot();")),
+    "long cell": (is_short, add("x = 1\n" * (CODE_LINES + 1))),
+    "many cells": (is_short, lambda notebook: notebook.cells.extend([notebook.cells[0]] * CELLS)),
+    "ignored by tag": (says_why_it_ignores, add(tags=["nbval-ignore-output"])),
+    "ignored by comment": (says_why_it_ignores, add("# NBVAL_IGNORE_OUTPUT\nx")),
+    "bad tolerance": (declares_valid_tolerances, add(lumbo={"tolerance": {"abs": "wide"}})),
+    "older format": (is_stored_without_noise, lambda notebook: notebook.update(nbformat_minor=4)),
+    "another kernel": (is_stored_without_noise, lambda notebook: notebook.metadata.clear()),
+    "widget state": (is_stored_without_noise, lambda notebook: notebook.metadata.update(widgets={})),
+    "times": (is_stored_without_noise, add(execution={})),
+    "random id": (is_stored_without_noise, add(cell_id="3fa85f64")),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_planted_fault_is_found(fault):
+    check, plant = FAULTS[fault]
+    notebook = flawless()
+    plant(notebook)
+    assert list(check(notebook)) != []
+
+
+def test_every_check_has_a_planted_fault():
+    assert {check for check, _ in FAULTS.values()} == set(CHECKS)
+
+
+def test_a_reason_allows_an_ignored_output():
+    notebook = flawless()
+    add(tags=["nbval-ignore-output"], lumbo={"ignored_because": "the clock"})(notebook)
+    assert list(says_why_it_ignores(notebook)) == []
+
+
+def test_the_address_is_the_same_everywhere():
+    address = ADDRESS.removeprefix("git+")
+    for name in ("_config.yml", "README.md", "CITATION.cff", "book/index.md", "pyproject.toml"):
+        found = set(re.findall(r"https://github\.com/[\w-]+/lumbo\b", (ROOT / name).read_text()))
+        assert found == {address}, name
+
+
+# Modules: one direction, a chapter that teaches each, no global seed.
+
+ORDER = """errors store angles anatomy shapes radiograph hospitals models evaluation training federated
+reproduction figures explorer __main__""".split()
+NOT_TAUGHT = {"__init__", "__main__", "errors", "store", "figures"}
+LEGACY_RANDOM = re.compile(r"(np|numpy)\.random\.[a-z]\w*")
+GLOBAL_SEED = re.compile(r"(torch(\.random|\.cuda)?\.(manual_seed(_all)?|seed)|random\.\w+)")
+
+
+def lumbo_imports(source: str) -> set[str]:
+    """The modules of lumbo that a module imports, at any depth of its code."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("lumbo.")}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "lumbo":
+            inside = node.module.split(".")[1:2]
+            found |= set(inside or [alias.name for alias in node.names if not alias.name.startswith("__")])
+        elif isinstance(node, ast.ImportFrom) and node.level:
+            found.add(f"a relative import of {node.module}")
+    return found
+
+
+def imports_upwards(name: str, source: str) -> set[str]:
+    """What a module imports although it does not stand above it in ORDER."""
+    return lumbo_imports(source) - set(ORDER[: ORDER.index(name)])
+
+
+def outside_forks(node: ast.AST):
+    """Walk the tree, but not into ``with torch.random.fork_rng(...)``, which restores the global generator."""
+    yield node
+    for child in ast.iter_child_nodes(node):
+        contexts = [ast.unparse(item.context_expr) for item in getattr(child, "items", ())]
+        if not any(context.startswith("torch.random.fork_rng") for context in contexts):
+            yield from outside_forks(child)
+
+
+def global_randomness(source: str) -> list[str]:
+    """Calls that set, or draw from, a generator that all code shares."""
+    calls = [ast.unparse(node.func) for node in outside_forks(ast.parse(source)) if isinstance(node, ast.Call)]
+    legacy = [call for call in calls if LEGACY_RANDOM.fullmatch(call) and not call.endswith(".default_rng")]
+    return legacy + [call for call in calls if GLOBAL_SEED.fullmatch(call)]
+
+
+def taught_in(source: str) -> list[str]:
+    """The chapters that the docstrings of a module name: ``Taught in ch07 and ch08.``"""
+    return [name for phrase in re.findall(r"Taught in ([^.]*)\.", source) for name in re.findall(r"ch\d\d", phrase)]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
+class TestModule:
+    def test_imports_only_from_above(self, path):
+        if path.stem != "__init__":
+            assert path.stem in ORDER, "a new module: give it a place in ORDER"
+            assert imports_upwards(path.stem, path.read_text()) == set()
+
+    def test_is_taught_in_a_chapter(self, path):
+        source = path.read_text()
+        assert set(taught_in(source)) <= CHAPTERS
+        assert path.stem in NOT_TAUGHT or taught_in(ast.get_docstring(ast.parse(source)))
+
+    def test_uses_no_global_randomness(self, path):
+        assert global_randomness(path.read_text()) == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from lumbo import models",
+        "import lumbo.models",
+        "from lumbo.models import Net",
+        "def f():\n    from lumbo.models import Net",
+        "from . import models",
+        "from lumbo.angles import hip_axis",  # not even itself
+    ],
+)
+def test_an_import_from_below_is_found(source):
+    assert imports_upwards("angles", source)
+
+
+def test_an_import_from_above_is_allowed():
+    assert not imports_upwards("angles", "import numpy\nfrom lumbo import __version__\nfrom lumbo.errors import InputError")
+
+
+@pytest.mark.parametrize("call", ["np.random.seed(0)", "numpy.random.rand()", "torch.manual_seed(0)", "random.random()"])
+def test_global_randomness_is_found(call):
+    assert global_randomness(f"def f():\n    return {call}")
+
+
+FORKED = "with torch.random.fork_rng(devices=[]):\n    torch.manual_seed(0)"
+
+
+@pytest.mark.parametrize(
+    "code", ["np.random.default_rng(0)", "torch.Generator().manual_seed(0)", "rng.random()", FORKED]
+)
+def test_randomness_of_ones_own_is_allowed(code):
+    assert not global_randomness(code)
+
+
+def test_taught_in_reads_every_chapter():
+    assert taught_in('"""Loops.  Taught in ch07 and ch08.\n\nUsed in ch10."""') == ["ch07", "ch08"]
