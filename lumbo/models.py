@@ -5,13 +5,14 @@ group of channels, never over a batch: batch statistics would differ from hospit
 hospital and could not be averaged honestly.
 """
 
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lumbo import angles
+from lumbo import angles, store
 from lumbo.errors import require
 
 CHANNELS = (16, 32, 64, 128)  # features at 1/4, 1/8, 1/16 and 1/32 of the film
@@ -131,3 +132,24 @@ def build(network: str, seed: int) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return NETWORKS[network]()
+
+
+def save(path: Path, model: nn.Module, note: dict) -> Path:
+    """Write weights and a JSON-able note to a safetensors file, atomically."""
+    arrays = {name: value.detach().cpu().numpy() for name, value in model.state_dict().items()}
+    network = next(name for name, kind in NETWORKS.items() if type(model) is kind)
+    return store.save_tensors(path, arrays, note | {"network": network})
+
+
+def load(path: Path) -> nn.Module:
+    """Read a network that `save` wrote.
+
+    Raises `InputError` naming the path when the file is unreadable or its weights do not fit.
+    """
+    arrays, note = store.load_tensors(path)
+    model = build(note.get("network"), seed=0)
+    fits = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    found = {name: value.shape for name, value in arrays.items()}
+    require(fits == found, str(path), f"weights {sorted(found)}", f"the weights of a {note['network']} network")
+    model.load_state_dict({name: torch.from_numpy(value) for name, value in arrays.items()})
+    return model

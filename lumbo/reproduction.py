@@ -1,0 +1,301 @@
+"""The paper's experiment: every arm, every network, every test set; resumable.  Taught in ch10.
+
+A *job* trains one model: local (one hospital's films), centralized (all films in one
+place) or federated.  It leaves its weights and its predictions on every hospital's test
+patients, whole or not at all; tables are made from the predictions alone.
+"""
+
+import importlib
+import json
+import os
+import platform
+import subprocess
+import threading
+import time
+import tomllib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+import lumbo
+from lumbo import evaluation, federated, hospitals, models, store, training
+from lumbo.errors import InputError, fields, number, require, whole
+from lumbo.federated import Client
+from lumbo.hospitals import FilmSet
+from lumbo.training import Check, Plan
+
+ARMS = ("local", "centralized", "federated")
+TESTS = ("internal", "participant", "outsider")
+TRAINING_SEEDS = 1000  # patients of training seed s have seed s + 1000; test patients have seed 0
+
+
+@dataclass(frozen=True)
+class Size:
+    """How large an experiment is; see ``data_synth/experiment.toml``."""
+
+    name: str
+    title: str
+    networks: tuple[str, ...]
+    seeds: tuple[int, ...]
+    long_side_px: int
+    share: float
+    test: int
+    plan: Plan
+
+
+@dataclass(frozen=True)
+class Job:
+    """One model to train; `site` is the hospital of a local model, else ""."""
+
+    network: str
+    arm: str
+    seed: int
+    site: str = ""
+
+    @property
+    def name(self) -> str:
+        """A file name: network, arm, site and seed."""
+        return "-".join(filter(None, (self.network, self.arm, self.site, f"seed{self.seed}")))
+
+
+@cache
+def sizes() -> dict[str, Size]:
+    """Read every size from ``data_synth/experiment.toml``."""
+    table = tomllib.loads(files("data_synth").joinpath("experiment.toml").read_text())
+    return {name: check_size(name, size) for name, size in table.items()}
+
+
+def size(name: str) -> Size:
+    """Return one size, or raise `InputError` with the names there are."""
+    require(name in sizes(), "size", name, f"one of {', '.join(sizes())}")
+    return sizes()[name]
+
+
+def check_size(name: str, table: dict) -> Size:
+    """Turn a table into a `Size`, or raise `InputError` naming the field."""
+    fields(name, table, set(Size.__dataclass_fields__) - {"name"})
+    for network in table["networks"]:
+        require(network in models.NETWORKS, f"{name}.networks", network, f"one of {', '.join(models.NETWORKS)}")
+    for seed in table["seeds"]:
+        whole(f"{name}.seeds", seed, 0)
+    number(f"{name}.share", table["share"], 0.01, 1)
+    whole(f"{name}.test", table["test"], 2)
+    known = set(Plan.__dataclass_fields__)
+    plan = fields(f"{name}.plan", table["plan"], known, known - {"steps", "checks", "patience"})
+    lists = {"networks": tuple(table["networks"]), "seeds": tuple(table["seeds"])}
+    return Size(name=name, **table | lists | {"plan": Plan(**plan)})
+
+
+def jobs(what: Size) -> list[Job]:
+    """List the models of an experiment, the longest to train first."""
+    sites = [h.name for h in hospitals.participants()]
+    return [job for seed in what.seeds for network in what.networks
+            for job in (Job(network, "federated", seed), Job(network, "centralized", seed),
+                        *(Job(network, "local", seed, site) for site in sites))]
+
+
+def specification(what: Size) -> str:
+    """Digest everything that shapes a result: films, sizes, and the code that trains and predicts."""
+    code = [importlib.import_module(f"lumbo.{name}") for name in ("models", "training", "federated")]
+    return store.content_key(hospitals.specification(what.long_side_px), asdict(what), *code)
+
+
+def clients(what: Size, seed: int) -> list[Client]:
+    """Return the participants with their training and validation films, the largest first."""
+    def films(where, split):
+        n = max(1, round(where.patients[split] * what.share))
+        return hospitals.film_set(where, split, seed + TRAINING_SEEDS, n, what.long_side_px)
+
+    return [Client(h.name, films(h, "training"), films(h, "validation")) for h in hospitals.participants()]
+
+
+def test_sets(what: Size) -> dict[str, FilmSet]:
+    """Return every hospital's test films by name: the same patients for every arm and seed."""
+    return {name: hospitals.film_set(h, "test", 0, what.test, what.long_side_px)
+            for name, h in hospitals.hospitals().items()}
+
+
+def train(job: Job, what: Size, device: torch.device, checkpoint: Path | None = None,
+          report: Callable[[Check], None] = lambda check: None) -> tuple[torch.nn.Module, list[Check]]:
+    """Train the model of one job; every arm starts from the same weights."""
+    sites = clients(what, job.seed)
+    model = models.build(job.network, job.seed).to(device)
+    if job.arm == "federated":
+        history, _ = federated.fedavg(model, sites, what.plan, (job.seed,), checkpoint=checkpoint, report=report)
+        return model, history
+    mine = [c for c in sites if job.arm == "centralized" or c.name == job.site]
+    films, held = hospitals.pool([c.train for c in mine]), hospitals.pool([c.validation for c in mine])
+    return model, training.fit(model, films, held, what.plan, (job.seed,), checkpoint, report)
+
+
+def run(what: Size, out: Path, workers: int | None = None, device: str = "auto",
+        report: Callable[[str, int, int], None] = lambda job, steps, total: None) -> pd.DataFrame:
+    """Train and test every model of an experiment that `out` does not hold yet; write the tables.
+
+    Parameters
+    ----------
+    out : folder for ``jobs/`` (weights and predictions), ``results.csv`` and ``run.json``
+    workers : models trained at the same moment, one thread each; by default one a core, on a GPU one
+    report : called with (job, steps it has taken, steps it may take)
+
+    Raises
+    ------
+    InputError
+        `out` holds results of another specification, or a file that cannot be read.
+    """
+    out, place, key = Path(out), training.pick_device(device), specification(what)
+    workers = workers or (os.cpu_count() if place.type == "cpu" else 1)
+    todo = [job for job in jobs(what) if not _done(out, job, key)]
+    test_sets(what), [clients(what, seed) for seed in what.seeds]  # drawn once, before threads share them
+    stop = threading.Event()
+    with ThreadPoolExecutor(whole("workers", workers, 1), initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        try:
+            for done in [pool.submit(_run_job, job, what, out, key, place, stop, report) for job in todo]:
+                done.result()
+        except BaseException:
+            stop.set()  # the other jobs end at their next check, which is on disk by then
+            pool.shutdown(cancel_futures=True)
+            raise
+    table = results(what, out)
+    store.write_atomic(out / "results.csv", table.to_csv(index=False, float_format="%.4f").encode())
+    store.write_atomic(out / "run.json", json.dumps(provenance(what, out), indent=1).encode())
+    return table
+
+
+def predictions(what: Size, folder: Path) -> dict[Job, dict[str, np.ndarray]]:
+    """Read what every finished model said: angles_deg (n, 4) by job and tested hospital.
+
+    Raises `InputError` when a model is missing or of another specification.
+    """
+    key = specification(what)
+    for job in jobs(what):
+        require(_done(folder, job, key), "run", job.name, "a finished model; run the experiment first")
+    return {job: store.load_tensors(_prediction_file(folder, job))[0] for job in jobs(what)}
+
+
+def results(what: Size, folder: Path) -> pd.DataFrame:
+    """Score every model on every test set: one tidy row per angle, against rated angles and truth."""
+    tests, rows = test_sets(what), []
+    for job, said in predictions(what, folder).items():
+        for site, predicted in said.items():
+            for reference, angles_deg in (("rated", tests[site].rated_angles_deg), ("truth", tests[site].angles_deg)):
+                table = evaluation.summary(predicted, angles_deg, np.random.default_rng(0), 1000, reference=reference)
+                head = asdict(job) | {"tested_on": site, "test": test_kind(job, site)}
+                rows.append(table.assign(**head)[[*head, *table.columns]])
+    return pd.concat(rows, ignore_index=True)
+
+
+def test_kind(job: Job, site: str) -> str:
+    """Say what testing this model on this hospital is: "internal", "participant" or "outsider"."""
+    if hospitals.hospital(site).role == "outsider":
+        return "outsider"
+    return "participant" if job.arm == "local" and job.site != site else "internal"
+
+
+def overview(what: Size, said: dict[Job, dict[str, np.ndarray]], rng: np.random.Generator, reference: str = "rated",
+             resamples: int = 2000) -> pd.DataFrame:
+    """Average the MAE of all angles over models and hospitals: one row per network, arm and kind of test.
+
+    Parameters
+    ----------
+    said : from `predictions`
+    rng : draws test patients of each hospital, the same for all models, for the 95 % interval
+
+    Returns
+    -------
+    DataFrame with columns network, arm, test, mae, low, high; degrees
+    """
+    tests = test_sets(what)
+    truth = {site: t.rated_angles_deg if reference == "rated" else t.angles_deg for site, t in tests.items()}
+    draws = {site: rng.integers(len(t), size=(resamples, len(t))) for site, t in tests.items()}
+    cells: dict[tuple, list] = {}
+    for job, by_site in said.items():
+        for site, predicted in by_site.items():
+            error = np.abs(evaluation.angle_errors(predicted, truth[site])).mean(1)
+            cell = cells.setdefault((job.network, job.arm, test_kind(job, site)), [])
+            cell.append((error.mean(), error[draws[site]].mean(1)))
+    rows = []
+    for (network, arm, test), models_ in cells.items():
+        mean, sampled = np.mean([m for m, _ in models_]), np.mean([s for _, s in models_], axis=0)
+        rows.append((network, arm, test, mean, *np.quantile(sampled, [0.025, 0.975])))
+    table = pd.DataFrame(rows, columns=["network", "arm", "test", "mae", "low", "high"])
+    order = [table[name].map({v: i for i, v in enumerate(values)}) for name, values in
+             (("network", what.networks), ("arm", ARMS), ("test", TESTS))]
+    return table.iloc[np.lexsort(order[::-1])].reset_index(drop=True)
+
+
+def provenance(what: Size, folder: Path) -> dict:
+    """Collect where the results come from: commit, specification, versions, hardware, seconds."""
+    notes = {job.name: store.load_tensors(_prediction_file(folder, job))[1] for job in jobs(what)}
+    return {
+        "size": asdict(what),
+        "specification": specification(what),
+        "commit": _commit(),
+        "versions": {"lumbo": lumbo.__version__, "python": platform.python_version(), "torch": torch.__version__,
+                     "numpy": np.__version__},
+        "hardware": {"processor": _processor(), "cores": os.cpu_count(), "system": platform.system()},
+        "jobs": {name: {k: note[k] for k in ("seconds", "device", "history")} for name, note in notes.items()},
+    }
+
+
+def _run_job(job, what, out, key, device, stop, report) -> None:
+    """Train one model, test it everywhere, and put weights and predictions on disk."""
+    began = time.perf_counter()
+
+    def checked(check: Check) -> None:
+        report(job.name, check.steps, what.plan.steps)
+        if stop.is_set():
+            raise KeyboardInterrupt
+
+    unfinished = out / "unfinished" / f"{job.name}-{key}.safetensors"
+    model, history = train(job, what, device, unfinished, checked)
+    said = {site: training.predict(model, test.films)[0] for site, test in test_sets(what).items()}
+    models.save(out / "jobs" / f"{job.name}.weights.safetensors", model, {"job": asdict(job), "specification": key})
+    note = {"job": asdict(job), "specification": key, "history": history, "device": str(device),
+            "seconds": round(time.perf_counter() - began, 1)}
+    store.save_tensors(_prediction_file(out, job), said, note)
+    unfinished.unlink(missing_ok=True)
+    report(job.name, what.plan.steps, what.plan.steps)
+
+
+def _prediction_file(folder: Path, job: Job) -> Path:
+    return Path(folder) / "jobs" / f"{job.name}.predictions.safetensors"
+
+
+def _done(folder: Path, job: Job, key: str) -> bool:
+    """Whether the job is finished; refuse to mix results of two specifications."""
+    path = _prediction_file(folder, job)
+    if not path.exists():
+        return False
+    made = store.load_tensors(path)[1].get("specification")
+    if made != key:
+        raise InputError(str(path), f"specification {made}", f"{key}; choose another folder or delete this one")
+    return True
+
+
+def _commit() -> str | None:
+    """Return the commit of the checkout that runs, with "+changes" if it was edited; None outside one."""
+    here = Path(lumbo.__file__).parent
+    try:
+        git = ["git", "-C", str(here)]
+        commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+        edited = subprocess.run([*git, "status", "--porcelain", "."], capture_output=True, text=True, check=True).stdout
+        return commit + ("+changes" if edited else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _processor() -> str:
+    """Name the processor as the operating system does."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor()
