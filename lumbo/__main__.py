@@ -37,8 +37,8 @@ def reproduce(options) -> int:
             bar.update(steps - taken[job])
             taken[job] = steps
 
-        reproduction.run(what, out, options.workers, options.device, report)
-    table = reproduction.overview(what, reproduction.predictions(what, out), np.random.default_rng(0))
+        outcome = reproduction.run(what, out, options.workers, options.device, report)
+    table = reproduction.overview(outcome, np.random.default_rng(0))
     print(table.to_string(index=False, float_format=lambda value: f"{value:.2f}"))
     print(f"MAE in degrees against rated angles, 95 % interval over test patients.  All of it: {out}/results.csv")
     return 0

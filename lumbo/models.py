@@ -127,11 +127,23 @@ NETWORKS = {"regressor": Regressor, "landmarks": LandmarkNet}
 
 
 def build(network: str, seed: int) -> nn.Module:
-    """Make a freshly initialised network; the same seed gives the same weights."""
+    """Make a freshly initialised network; the same seed gives the same weights, in any thread."""
     require(network in NETWORKS, "network", network, f"one of {', '.join(NETWORKS)}")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return NETWORKS[network]()
+    with torch.device("meta"):
+        model = NETWORKS[network]()
+    return initialise(model.to_empty(device="cpu"), torch.Generator().manual_seed(seed))
+
+
+def initialise(model: nn.Module, generator: torch.Generator) -> nn.Module:
+    """Draw all weights anew: He et al. 2015 for convolutions and layers, the identity for norms, zero biases."""
+    for layer in model.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu", generator=generator)
+        elif isinstance(layer, nn.GroupNorm):
+            nn.init.ones_(layer.weight)
+        if getattr(layer, "bias", None) is not None:
+            nn.init.zeros_(layer.bias)
+    return model
 
 
 def save(path: Path, model: nn.Module, note: dict) -> Path:

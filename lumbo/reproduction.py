@@ -17,7 +17,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cache
-from importlib.resources import files
+from importlib.resources import as_file, files
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +63,18 @@ class Job:
     def name(self) -> str:
         """A file name: network, arm, site and seed."""
         return "-".join(filter(None, (self.network, self.arm, self.site, f"seed{self.seed}")))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What every model said of every test film, and what is right: angles_deg (n, 4) by hospital.
+
+    said : by job, then by the hospital tested;  rated, truth : by hospital
+    """
+
+    said: dict[Job, dict[str, np.ndarray]]
+    rated: dict[str, np.ndarray]
+    truth: dict[str, np.ndarray]
 
 
 @cache
@@ -136,12 +148,13 @@ def train(job: Job, what: Size, device: torch.device, checkpoint: Path | None = 
 
 
 def run(what: Size, out: Path, workers: int | None = None, device: str = "auto",
-        report: Callable[[str, int, int], None] = lambda job, steps, total: None) -> pd.DataFrame:
+        report: Callable[[str, int, int], None] = lambda job, steps, total: None) -> Outcome:
     """Train and test every model of an experiment that `out` does not hold yet; write the tables.
 
     Parameters
     ----------
-    out : folder for ``jobs/`` (weights and predictions), ``results.csv`` and ``run.json``
+    out : folder for ``jobs/`` (weights and predictions of each model), ``outcome.safetensors``
+        (all predictions and the test angles), ``results.csv`` and ``run.json``
     workers : models trained at the same moment, one thread each; by default one a core, on a GPU one
     report : called with (job, steps it has taken, steps it may take)
 
@@ -163,30 +176,46 @@ def run(what: Size, out: Path, workers: int | None = None, device: str = "auto",
             stop.set()  # the other jobs end at their next check, which is on disk by then
             pool.shutdown(cancel_futures=True)
             raise
-    table = results(what, out)
+    outcome = _collect(what, out)
+    table = results(outcome)
+    store.save_tensors(out / "outcome.safetensors", _flat(outcome), {"size": what.name, "specification": key})
     store.write_atomic(out / "results.csv", table.to_csv(index=False, float_format="%.4f").encode())
     store.write_atomic(out / "run.json", json.dumps(provenance(what, out), indent=1).encode())
-    return table
+    return outcome
 
 
-def predictions(what: Size, folder: Path) -> dict[Job, dict[str, np.ndarray]]:
-    """Read what every finished model said: angles_deg (n, 4) by job and tested hospital.
+def read_outcome(folder: Path) -> Outcome:
+    """Read what `run` left in a folder, by whatever specification it was made.
 
-    Raises `InputError` when a model is missing or of another specification.
+    Raises `InputError` naming the file when it is missing, torn or incomplete.
     """
-    key = specification(what)
-    for job in jobs(what):
-        require(_done(folder, job, key), "run", job.name, "a finished model; run the experiment first")
-    return {job: store.load_tensors(_prediction_file(folder, job))[0] for job in jobs(what)}
+    path = Path(folder) / "outcome.safetensors"
+    arrays, note = store.load_tensors(path)
+    by_owner: dict[str, dict[str, np.ndarray]] = {}
+    for name, values in arrays.items():
+        owner, site = name.split("/")
+        by_owner.setdefault(owner, {})[site] = values.astype(np.float64)
+    said = {job: by_owner.get(job.name) for job in jobs(size(note["size"]))}
+    require(None not in said.values() and {"rated", "truth"} <= by_owner.keys(), str(path), sorted(by_owner),
+            "every model of the experiment")
+    return Outcome(said, by_owner["rated"], by_owner["truth"])
 
 
-def results(what: Size, folder: Path) -> pd.DataFrame:
+def reference(name: str) -> tuple[Outcome, dict]:
+    """Return the stored outcome of an experiment that ships with the book, and its ``run.json``."""
+    folder = files("data_synth").joinpath("reference", size(name).name)
+    with as_file(folder) as path:
+        require(path.is_dir(), "reference", name, "a size whose results ship with the book")
+        return read_outcome(path), json.loads((path / "run.json").read_text())
+
+
+def results(outcome: Outcome) -> pd.DataFrame:
     """Score every model on every test set: one tidy row per angle, against rated angles and truth."""
-    tests, rows = test_sets(what), []
-    for job, said in predictions(what, folder).items():
-        for site, predicted in said.items():
-            for reference, angles_deg in (("rated", tests[site].rated_angles_deg), ("truth", tests[site].angles_deg)):
-                table = evaluation.summary(predicted, angles_deg, np.random.default_rng(0), 1000, reference=reference)
+    rows = []
+    for job, by_site in outcome.said.items():
+        for site, predicted in by_site.items():
+            for name, angles_deg in (("rated", outcome.rated[site]), ("truth", outcome.truth[site])):
+                table = evaluation.summary(predicted, angles_deg, np.random.default_rng(0), 1000, reference=name)
                 head = asdict(job) | {"tested_on": site, "test": test_kind(job, site)}
                 rows.append(table.assign(**head)[[*head, *table.columns]])
     return pd.concat(rows, ignore_index=True)
@@ -199,36 +228,36 @@ def test_kind(job: Job, site: str) -> str:
     return "participant" if job.arm == "local" and job.site != site else "internal"
 
 
-def overview(what: Size, said: dict[Job, dict[str, np.ndarray]], rng: np.random.Generator, reference: str = "rated",
+def overview(outcome: Outcome, rng: np.random.Generator, reference: str = "rated",
              resamples: int = 2000) -> pd.DataFrame:
     """Average the MAE of all angles over models and hospitals: one row per network, arm and kind of test.
 
     Parameters
     ----------
-    said : from `predictions`
     rng : draws test patients of each hospital, the same for all models, for the 95 % interval
+    reference : "rated" or "truth"
 
     Returns
     -------
     DataFrame with columns network, arm, test, mae, low, high; degrees
     """
-    tests = test_sets(what)
-    truth = {site: t.rated_angles_deg if reference == "rated" else t.angles_deg for site, t in tests.items()}
-    draws = {site: rng.integers(len(t), size=(resamples, len(t))) for site, t in tests.items()}
+    require(reference in evaluation.REFERENCES, "reference", reference, "rated or truth")
+    target = getattr(outcome, reference)
+    draws = {site: rng.integers(len(angles), size=(resamples, len(angles))) for site, angles in target.items()}
     cells: dict[tuple, list] = {}
-    for job, by_site in said.items():
+    for job, by_site in outcome.said.items():
         for site, predicted in by_site.items():
-            error = np.abs(evaluation.angle_errors(predicted, truth[site])).mean(1)
+            error = np.abs(evaluation.angle_errors(predicted, target[site])).mean(1)
             cell = cells.setdefault((job.network, job.arm, test_kind(job, site)), [])
             cell.append((error.mean(), error[draws[site]].mean(1)))
     rows = []
-    for (network, arm, test), models_ in cells.items():
-        mean, sampled = np.mean([m for m, _ in models_]), np.mean([s for _, s in models_], axis=0)
-        rows.append((network, arm, test, mean, *np.quantile(sampled, [0.025, 0.975])))
+    for key, scored in cells.items():
+        sampled = np.mean([sample for _, sample in scored], axis=0)
+        rows.append((*key, np.mean([mae for mae, _ in scored]), *np.quantile(sampled, [0.025, 0.975])))
     table = pd.DataFrame(rows, columns=["network", "arm", "test", "mae", "low", "high"])
-    order = [table[name].map({v: i for i, v in enumerate(values)}) for name, values in
-             (("network", what.networks), ("arm", ARMS), ("test", TESTS))]
-    return table.iloc[np.lexsort(order[::-1])].reset_index(drop=True)
+    rank = {value: i for i, value in enumerate((*ARMS, *TESTS))}
+    order = table[["network", "arm", "test"]].map(lambda value: rank.get(value, value))
+    return table.loc[order.sort_values(["network", "arm", "test"]).index].reset_index(drop=True)
 
 
 def provenance(what: Size, folder: Path) -> dict:
@@ -245,6 +274,22 @@ def provenance(what: Size, folder: Path) -> dict:
     }
 
 
+def _collect(what: Size, folder: Path) -> Outcome:
+    """Put the predictions of all jobs and the angles of all test films together."""
+    said = {job: store.load_tensors(_prediction_file(folder, job))[0] for job in jobs(what)}
+    tests = test_sets(what)
+    rated = {site: test.rated_angles_deg for site, test in tests.items()}
+    return Outcome(said, rated, {site: test.angles_deg for site, test in tests.items()})
+
+
+def _flat(outcome: Outcome) -> dict[str, np.ndarray]:
+    """Name each array ``owner/hospital``, in float32: a thousandth of a degree is enough."""
+    owners = {job.name: by_site for job, by_site in outcome.said.items()}
+    owners |= {"rated": outcome.rated, "truth": outcome.truth}
+    return {f"{owner}/{site}": values.astype(np.float32) for owner, by_site in owners.items()
+            for site, values in by_site.items()}
+
+
 def _run_job(job, what, out, key, device, stop, report) -> None:
     """Train one model, test it everywhere, and put weights and predictions on disk."""
     began = time.perf_counter()
@@ -254,7 +299,7 @@ def _run_job(job, what, out, key, device, stop, report) -> None:
         if stop.is_set():
             raise KeyboardInterrupt
 
-    unfinished = out / "unfinished" / f"{job.name}-{key}.safetensors"
+    unfinished = out / "jobs" / f"{job.name}.unfinished-{key}.safetensors"
     model, history = train(job, what, device, unfinished, checked)
     said = {site: training.predict(model, test.films)[0] for site, test in test_sets(what).items()}
     models.save(out / "jobs" / f"{job.name}.weights.safetensors", model, {"job": asdict(job), "specification": key})
