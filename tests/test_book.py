@@ -37,8 +37,8 @@ def pages(root, tmp_path_factory) -> dict[str, Path]:
 
 def undescribed_images(html: str) -> list[str]:
     """Images whose alt text is missing or is a file's name, as Jupyter Book writes by default."""
-    images = [str(image.get("alt", "")) for image in BeautifulSoup(html, "html.parser").select("img")]
-    return [alt for alt in images if not alt.strip() or re.search(r"^(\.\./)*_images/|\.(png|svg|jpe?g)$", alt)]
+    alts = [str(image.get("alt", "")).strip() for image in BeautifulSoup(html, "html.parser").select("img")]
+    return [alt for alt in alts if not alt or re.search(r"^(\.\./)*_images/|\.(png|svg|jpe?g)$", alt)]
 
 
 def remote_resources(html: str) -> list[str]:
@@ -55,7 +55,7 @@ def problems_in_browser(browser, page: Path) -> list[str]:
     view = context.new_page()
     view.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
     view.on("pageerror", lambda error: problems.append(str(error)))
-    view.on("request", lambda request: problems.append(request.url) if request.url.startswith("http") else None)
+    view.on("request", lambda sent: problems.append(sent.url) if sent.url.startswith("http") else None)
     view.goto(page.as_uri(), wait_until="load")
     view.wait_for_function("!window.MathJax?.startup?.promise || MathJax.startup.promise.then(() => true)")
     width = view.evaluate("document.documentElement.scrollWidth")
@@ -74,26 +74,33 @@ def test_every_chapter_and_page_is_built(pages, root):
     assert {f"{name}.html" for name in named} <= set(pages)
 
 
+def complaints(pages, check) -> dict:
+    """What `check` finds, by page; nothing for a page without fault."""
+    return {name: found for name, page in pages.items() if (found := check(page))}
+
+
 def test_every_image_is_described(pages):
-    assert {name: found for name, page in pages.items() if (found := undescribed_images(page.read_text()))} == {}
+    assert complaints(pages, lambda page: undescribed_images(page.read_text())) == {}
 
 
 def test_nothing_comes_from_the_network(pages):
-    assert {name: found for name, page in pages.items() if (found := remote_resources(page.read_text()))} == {}
+    assert complaints(pages, lambda page: remote_resources(page.read_text())) == {}
 
 
 def test_every_page_is_small(pages):
-    assert {name: size for name, page in pages.items() if (size := page.stat().st_size) > PAGE_BYTES} == {}
+    assert complaints(pages, lambda page: page.stat().st_size > PAGE_BYTES) == {}
 
 
 def test_every_page_works_offline_on_a_phone(pages, browser):
-    assert {name: found for name, page in pages.items() if (found := problems_in_browser(browser, page))} == {}
+    assert complaints(pages, lambda page: problems_in_browser(browser, page)) == {}
 
 
 # Each check finds a planted fault.
 
 
-@pytest.mark.parametrize("tag", ["<img src=a.png>", "<img alt=''>", "<img alt='../_images/1f.png'>", "<img alt='a.svg'>"])
+@pytest.mark.parametrize(
+    "tag", ["<img src=a.png>", "<img alt=''>", "<img alt='../_images/1f.png'>", "<img alt='a.svg'>"]
+)
 def test_an_undescribed_image_is_found(tag):
     assert undescribed_images(tag)
 
@@ -104,7 +111,11 @@ def test_a_described_image_is_fine():
 
 @pytest.mark.parametrize(
     "tag",
-    ["<script src=https://a.example/x.js></script>", "<link href=//a.example/x.css>", "<img src=http://a.example/x.png>"],
+    [
+        "<script src=https://a.example/x.js></script>",
+        "<link href=//a.example/x.css>",
+        "<img src=http://a.example/x.png>",
+    ],
 )
 def test_a_remote_resource_is_found(tag):
     assert remote_resources(tag)

@@ -184,7 +184,7 @@ def open_page(browser, tmp_path):
         page.goto(file.as_uri())
         page.on("request", lambda request: request.url.startswith("blob:") or trouble.append(request.url))
         page.wait_for_function(
-            "n => document.querySelectorAll('.lumbo-pelvis .hint').length == n", arg=len(figures)
+            "n => document.querySelectorAll('.lumbo-pelvis .help').length == n", arg=len(figures)
         )
         return page
 

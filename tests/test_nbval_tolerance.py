@@ -197,8 +197,8 @@ def outcomes(run_nbval, tmp_path_factory) -> dict[str, str | None]:
     nbformat.write(new_notebook(cells=list(cases.values())), folder / "planted.ipynb")
     run_nbval(folder, f"--junitxml={folder / 'report.xml'}")
     reports = ElementTree.parse(folder / "report.xml").iter("testcase")
-    failures = [next((part.text for part in report if part.tag in ("failure", "error")), None) for report in reports]
-    return dict(zip(cases, failures, strict=True))
+    failures = [[part.text for part in report if part.tag in ("failure", "error")] for report in reports]
+    return {case: "\n".join(texts) or None for case, texts in zip(cases, failures, strict=True)}
 
 
 @pytest.mark.parametrize("case", PASSING)

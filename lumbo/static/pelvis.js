@@ -278,7 +278,7 @@ function buildPanel(root) {
   const panel = node("div", { class: "panel" }, root);
   const output = node("output", { "aria-live": "polite" }, panel), values = {};
   for (const [name, words] of Object.entries(NAMES)) {
-    const row = node("span", { class: "row" }, output);
+    const row = node("span", { class: "reading" }, output);
     node("path", { class: `arc ${name}`, d: "M1 5H27" }, node("svg", { viewBox: "0 0 28 10", "aria-hidden": true }, row));
     node("b", {}, row, name);
     node("span", {}, row, ` ${words} `);
@@ -297,7 +297,7 @@ function buildPanel(root) {
   for (const way of ["← forwards", "backwards →"]) node("span", {}, ends, way);
   const buttons = node("p", { class: "buttons" }, panel);
   const mirror = node("button", { type: "button" }, buttons), reset = node("button", { type: "button" }, buttons, "Reset");
-  node("p", { class: "hint" }, panel, "Drag a dot, or Tab to it and use the arrow keys (Shift: 10 mm). Drag the " +
+  node("p", { class: "help" }, panel, "Drag a dot, or Tab to it and use the arrow keys (Shift: 10 mm). Drag the " +
     "sacrum to turn the pelvis. L1 stays where it is, as in someone who keeps the trunk upright: LL follows SS. Not for clinical use.");
   return { output, values, bars, identity, slider, mirror, reset };
 }
@@ -489,12 +489,12 @@ html .text_html:has(.lumbo-pelvis) { background: none !important; padding: 0 !im
 .lumbo-pelvis .handle:hover .dot { stroke: var(--SS); }
 .lumbo-pelvis .handle:focus-visible .dot { stroke: var(--SS); stroke-width: 4; r: 7px; }
 .lumbo-pelvis output { display: grid; gap: 2px; }
-.lumbo-pelvis .row { display: grid; grid-template-columns: 30px 28px 1fr auto; align-items: center; }
-.lumbo-pelvis .row svg { width: 24px; overflow: visible; }
+.lumbo-pelvis .reading { display: grid; grid-template-columns: 30px 28px 1fr auto; align-items: center; }
+.lumbo-pelvis .reading svg { width: 24px; overflow: visible; }
 .lumbo-pelvis strong { font-size: 1.35em; font-variant-numeric: tabular-nums; }
 .lumbo-pelvis .sum { display: block; width: 100%; max-width: 300px; margin-top: 10px; }
 .lumbo-pelvis p { margin: 6px 0; }
-.lumbo-pelvis .identity, .lumbo-pelvis .hint { font-size: 0.87em; color: var(--quiet); }
+.lumbo-pelvis .identity, .lumbo-pelvis .help { font-size: 0.87em; color: var(--quiet); }
 .lumbo-pelvis label { display: block; margin-top: 10px; }
 .lumbo-pelvis input { display: block; width: 100%; height: 28px; margin: 0; accent-color: var(--PT); }
 .lumbo-pelvis .ends { display: flex; justify-content: space-between; font-size: 0.87em; color: var(--quiet); }

@@ -1,0 +1,47 @@
+# Two commands are enough: `make book` and `make test`.  Each sets up everything it needs in $(VENV).
+
+VENV      ?= .venv
+PYTHON    ?= python3
+PIP_EXTRA ?=
+
+NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
+READY     := $(VENV)/.ready
+BIN       := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help book test notebooks reproduce clean
+
+help:  ## Say what can be made
+	@grep -hE '^[a-z]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
+	@echo
+	@echo "Variables: VENV (the environment's folder), PYTHON (3.11 or newer, to create it),"
+	@echo "PIP_EXTRA (options for pip install, for example another package index; see README.md)"
+
+book: $(READY)  ## Build the book from the committed outputs; warnings are errors
+	$(BIN)/jupyter-book build . -W -n --keep-going
+	@echo "Open $(CURDIR)/_build/html/index.html"
+
+test: $(READY)  ## Run every test: units, properties, notebooks (nbval), the built book
+	$(BIN)/python -m pytest
+
+notebooks: $(READY)  ## Execute the notebooks in order and store their outputs
+	$(BIN)/python -m nbconvert --to notebook --execute --inplace \
+	  --ExecutePreprocessor.timeout=600 --ExecutePreprocessor.record_timing=False \
+	  --ExecutePreprocessor.store_widget_state=False \
+	  --ExecutePreprocessor.kernel_name=python3 $(NOTEBOOKS)
+
+reproduce: $(READY)  ## Run the paper's experiment, size fast
+	$(BIN)/python -m lumbo reproduce --size fast
+
+clean:  ## Remove what was built; keep the environment
+	rm -rf _build build dist *.egg-info .pytest_cache .hypothesis
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+# The stamp is the last step, so an interrupted set-up is taken up again.
+$(READY): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
+	  "Python 3.11 or newer is needed; name one with make PYTHON=...")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check $(PIP_EXTRA) -r requirements.txt
+	$(BIN)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@

@@ -1,0 +1,57 @@
+"""What several test files share: the checkout, a browser, and strict nbval in a folder of its own."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+CELL_SECONDS = 300
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The checkout."""
+    return ROOT
+
+
+@pytest.fixture(scope="session", autouse=True)
+def private_cache(tmp_path_factory):
+    """No test reads, or leaves anything in, the reader's own cache of derived files."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LUMBO_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A headless Chromium; without one the test is skipped, but fails where CI is set."""
+    from playwright.sync_api import sync_playwright
+
+    names = ("chromium", "chromium-browser", "google-chrome")
+    path = next(filter(None, map(shutil.which, names)), None)
+    if path is None:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"no browser: none of {', '.join(names)}")
+    quiet = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=path, args=quiet)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="session")
+def run_nbval():
+    """A function: run strict nbval, with tolerances, on the notebooks below a folder."""
+
+    def run(folder: Path, *options: str, **environment: str) -> subprocess.CompletedProcess:
+        shutil.copy(ROOT / "tests" / "nbval_tolerance.py", folder / "conftest.py")
+        command = [sys.executable, "-m", "pytest", "--nbval", "--nbval-current-env", "--color=no", "-q"]
+        command += [f"--nbval-cell-timeout={CELL_SECONDS}", "-p", "no:cacheprovider", f"--rootdir={folder}"]
+        command += [f"--confcutdir={folder}", *options, str(folder)]
+        variables = os.environ | {"PYTEST_ADDOPTS": ""} | environment
+        return subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True)
+
+    return run
