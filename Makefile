@@ -9,7 +9,7 @@ READY     := $(VENV)/.ready
 BIN       := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help book test notebooks reproduce clean
+.PHONY: help book test notebooks reproduce bench clean
 
 help:  ## Say what can be made
 	@grep -hE '^[a-z]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -25,13 +25,13 @@ test: $(READY)  ## Run every test: units, properties, notebooks (nbval), the bui
 	$(BIN)/python -m pytest
 
 notebooks: $(READY)  ## Execute the notebooks in order and store their outputs
-	$(BIN)/python -m nbconvert --to notebook --execute --inplace \
-	  --ExecutePreprocessor.timeout=600 --ExecutePreprocessor.record_timing=False \
-	  --ExecutePreprocessor.store_widget_state=False \
-	  --ExecutePreprocessor.kernel_name=python3 $(NOTEBOOKS)
+	$(BIN)/python notebooks/execute.py $(NOTEBOOKS)
 
 reproduce: $(READY)  ## Run the paper's experiment, size fast
 	$(BIN)/python -m lumbo reproduce --size fast
+
+bench: $(READY)  ## Measure where the time goes
+	$(BIN)/python benchmarks/speed.py
 
 clean:  ## Remove what was built; keep the environment
 	rm -rf _build build dist *.egg-info .pytest_cache .hypothesis

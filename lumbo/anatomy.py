@@ -20,6 +20,9 @@ _PITCH = np.array([1.0, 1.01, 1.0, 0.97, 0.95, 0.88, 0.82, 0.78, 0.75, 0.72, 0.7
 _DEPTH = np.array([1.0, 1.0, 0.99, 0.97, 0.95, 0.91, 0.88, 0.86, 0.84, 0.82, 0.80, 0.78])
 _DISC = np.array([1.0] * 5 + [0.8, 0.65] + [0.55] * 5)
 _DISC_WEDGE = 0.6  # share of a lumbar segment's lordosis that its disc takes
+_SHARED = ("segments", "sizes")  # the tables of cohorts.toml that are no cohort
+_SIZES = {"pelvic_radius", "s1_plate", "body_depth", "body_pitch", "disc_share", "body_width", "head_radius",
+          "head_offset", "body_half_depth", "body_half_width"}  # fmt: skip
 _KYPHOSIS = -np.array([0.5, 2.5, 3.0, 3.5, 4.0, 4.5, 4.5])  # T12-L1 and up, degrees a segment
 
 
@@ -75,6 +78,10 @@ def statistics() -> dict:
 
 def check_statistics(table: dict) -> dict:
     """Return the statistics if every number is possible, else raise `InputError` naming the field."""
+    for name in _SHARED:
+        require(name in table, name, None, "this table is needed")
+    fields("sizes", table["sizes"], _SIZES)
+    _check_segments(table["segments"])
     for name, sizes in table["sizes"].items():
         fields(f"sizes.{name}", sizes, {"mean", "sd", "low", "high", "source"})
         _check_spread(f"sizes.{name}", sizes, 0.0, 400.0)
@@ -95,7 +102,7 @@ def check_statistics(table: dict) -> dict:
 
 def cohort_names(table: dict | None = None) -> list[str]:
     """List the cohorts in ``data_synth/cohorts.toml``."""
-    return [name for name in table or statistics() if name not in ("segments", "sizes")]
+    return [name for name in table or statistics() if name not in _SHARED]
 
 
 def cohort(name: str) -> Cohort:
@@ -217,4 +224,16 @@ def _check_spread(field: str, spec: dict, low: float, high: float) -> None:
     number(f"{field}.mean", spec["mean"], low, high)
     number(f"{field}.low", spec["low"], low, spec["mean"])
     number(f"{field}.high", spec["high"], spec["mean"], high)
-    number(f"{field}.sd", spec["sd"], 0.0, spec["mean"])
+    number(f"{field}.sd", spec["sd"], 0.0, min(spec["mean"], spec["high"] - spec["low"]))
+
+
+def _check_segments(table: dict) -> None:
+    """Check that the mean and SD of each segment are there for each PI class."""
+    fields("segments", table, {"names", "pi_classes", "mean", "sd"})
+    limits = [number("segments.pi_classes", limit, 0.0, 180.0) for limit in table["pi_classes"]]
+    require(limits == sorted(limits), "segments.pi_classes", limits, "ascending limits")
+    for key, low, high in (("mean", -30.0, 60.0), ("sd", 0.1, 30.0)):
+        shape = [np.size(row) for row in table[key]]
+        require(shape == [5] * (len(limits) + 1), f"segments.{key}", table[key], "a row of five for each PI class")
+        for value in sum(table[key], []):
+            number(f"segments.{key}", value, low, high)

@@ -19,7 +19,9 @@ from torch import Tensor, nn
 
 from lumbo.errors import require, whole
 from lumbo.hospitals import FilmSet
-from lumbo.training import Check, Plan, Seed, descend, new_optimizer, run_steps, steps_per_epoch, validation_mae
+from lumbo.training import (
+    Check, Plan, Seed, descend, film_digest, new_optimizer, run_steps, steps_per_epoch, validation_mae,
+)  # fmt: skip
 
 State = dict[str, Tensor]
 
@@ -72,12 +74,14 @@ def fedavg(model: nn.Module, clients: list[Client], plan: Plan, seed: Seed, work
     Raises
     ------
     InputError
-        No client, two of one name, one without films, or too few steps for one round.
+        No client, two of one name, one without films, too few steps for one round, or a checkpoint
+        that is unreadable or belongs to another run.
     """
     names = [client.name for client in clients]
     require(len(set(names)) == len(names) > 0, "clients", names, "at least one client, each name once")
     for client in clients:
-        require(len(client.train) > 0, f"clients.{client.name}.train", 0, "at least one film")
+        for split in ("train", "validation"):
+            require(len(getattr(client, split)) > 0, f"clients.{client.name}.{split}", 0, "at least one film")
     plan = replace(plan, checks=rounds(clients, plan))
     benches = _benches(model, clients, plan, whole("workers", workers, 1), carry)
     films = sum(len(client.train) for client in clients)
@@ -102,7 +106,8 @@ def fedavg(model: nn.Module, clients: list[Client], plan: Plan, seed: Seed, work
         return sum(n * error for n, error in held) / sum(n for n, _ in held)
 
     kept = {name: bench.optimizer for name, bench in zip(names, benches)} if carry else {}
-    identity = {"seed": list(seed), "plan": asdict(plan), "clients": names, "carry": carry}
+    digests = {client.name: [film_digest(client.train), film_digest(client.validation)] for client in clients}
+    identity = {"seed": list(seed), "plan": asdict(plan), "clients": names, "films": digests, "carry": carry}
     history = descend(model, advance, score, plan, kept, identity, checkpoint, report)
     return history, ledger(model, names, len(history))
 
@@ -150,15 +155,16 @@ def _benches(model, clients, plan, workers, carry):
 def _local_update(start: State, k: int, client: Client, benches, plan, seed, turn, carry) -> tuple[State, float]:
     """Let client k take one epoch of steps from the global weights: (its weights, mean loss)."""
     net = benches[k].model if carry else benches.get()
-    net.load_state_dict(start)
-    optimizer = benches[k].optimizer if carry else new_optimizer(net, plan)
-    steps = _local_steps(client, plan)
-    loss = run_steps(net, optimizer, client.train, plan, (*seed, k), turn * steps, (turn + 1) * steps,
-                     plan.checks * steps)
-    state = {name: value.clone() for name, value in net.state_dict().items()}
-    if not carry:
-        benches.put(net)
-    return state, loss
+    try:
+        net.load_state_dict(start)
+        optimizer = benches[k].optimizer if carry else new_optimizer(net, plan)
+        steps = _local_steps(client, plan)
+        loss = run_steps(net, optimizer, client.train, plan, (*seed, k), turn * steps, (turn + 1) * steps,
+                         plan.checks * steps)
+        return {name: value.clone() for name, value in net.state_dict().items()}, loss
+    finally:
+        if not carry:
+            benches.put(net)  # also after an error: another client may be waiting for it
 
 
 def _local_steps(client: Client, plan: Plan) -> int:

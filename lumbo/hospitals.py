@@ -180,7 +180,7 @@ def _draw(where, split, seed, chunk, long_side_px) -> FilmSet:
     patients = anatomy.spines(_mixed_angles(where, rng), rng)
     solids = shapes.solids(patients, rng.random(CHUNK) < where.implanted, rng)
     exposure = radiograph.aim(patients, where.scanner, long_side_px, rng)
-    absorbed = radiograph.attenuation(patients, solids, shapes.trunk(patients, rng), where.scanner, exposure)
+    absorbed = radiograph.attenuation(solids, shapes.trunk(patients, rng), where.scanner, exposure)
     signal = radiograph.expose(absorbed, where.scanner, exposure, rng)
     grey = radiograph.develop(signal, where.scanner, exposure, rng)
     landmarks = radiograph.project(patients.landmarks_mm, where.scanner, exposure)

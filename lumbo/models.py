@@ -159,9 +159,11 @@ def load(path: Path) -> nn.Module:
     Raises `InputError` naming the path when the file is unreadable or its weights do not fit.
     """
     arrays, note = store.load_tensors(path)
-    model = build(note.get("network"), seed=0)
+    network = note.get("network")
+    require(network in list(NETWORKS), str(path), f"network {network!r}", f"one of {', '.join(NETWORKS)}")
+    model = build(network, seed=0)
     fits = {name: tuple(value.shape) for name, value in model.state_dict().items()}
     found = {name: value.shape for name, value in arrays.items()}
-    require(fits == found, str(path), f"weights {sorted(found)}", f"the weights of a {note['network']} network")
+    require(fits == found, str(path), f"weights {sorted(found)}", f"the weights of a {network} network")
     model.load_state_dict({name: torch.from_numpy(value) for name, value in arrays.items()})
     return model

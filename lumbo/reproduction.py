@@ -25,7 +25,7 @@ import pandas as pd
 import torch
 
 import lumbo
-from lumbo import evaluation, federated, hospitals, models, store, training
+from lumbo import evaluation, federated, hospitals, models, radiograph, store, training
 from lumbo.errors import InputError, fields, number, require, whole
 from lumbo.federated import Client
 from lumbo.hospitals import FilmSet
@@ -93,10 +93,17 @@ def size(name: str) -> Size:
 def check_size(name: str, table: dict) -> Size:
     """Turn a table into a `Size`, or raise `InputError` naming the field."""
     fields(name, table, set(Size.__dataclass_fields__) - {"name"})
+    require(isinstance(table["title"], str), f"{name}.title", table["title"], "a text")
+    for key in ("networks", "seeds"):
+        values = table[key]
+        listed = isinstance(values, list) and all(values.count(value) == 1 for value in values)
+        require(listed and values, f"{name}.{key}", values, "a list of at least one, each once")
     for network in table["networks"]:
-        require(network in models.NETWORKS, f"{name}.networks", network, f"one of {', '.join(models.NETWORKS)}")
+        known = list(models.NETWORKS)
+        require(network in known, f"{name}.networks", network, f"one of {', '.join(known)}")
     for seed in table["seeds"]:
         whole(f"{name}.seeds", seed, 0)
+    radiograph.canvas(table["long_side_px"])
     number(f"{name}.share", table["share"], 0.01, 1)
     whole(f"{name}.test", table["test"], 2)
     known = set(Plan.__dataclass_fields__)
@@ -156,19 +163,23 @@ def run(what: Size, out: Path, workers: int | None = None, device: str = "auto",
     out : folder for ``jobs/`` (weights and predictions of each model), ``outcome.safetensors``
         (all predictions and the test angles), ``results.csv`` and ``run.json``
     workers : models trained at the same moment, one thread each; by default one a core, on a GPU one
-    report : called with (job, steps it has taken, steps it may take)
+    report : called with (job, steps it has taken, steps it may take), by the thread that trains it;
+        a finished job has taken all
 
     Raises
     ------
     InputError
-        `out` holds results of another specification, or a file that cannot be read.
+        `workers` or `device` cannot be had, or `out` holds results of another specification or a
+        file that cannot be read.
     """
     out, place, key = Path(out), training.pick_device(device), specification(what)
-    workers = workers or (os.cpu_count() if place.type == "cpu" else 1)
+    workers = whole("workers", (os.cpu_count() if place.type == "cpu" else 1) if workers is None else workers, 1)
     todo = [job for job in jobs(what) if not _done(out, job, key)]
+    for job in set(jobs(what)) - set(todo):
+        report(job.name, what.plan.steps, what.plan.steps)
     test_sets(what), [clients(what, seed) for seed in what.seeds]  # drawn once, before threads share them
     stop = threading.Event()
-    with ThreadPoolExecutor(whole("workers", workers, 1), initializer=torch.set_num_threads, initargs=(1,)) as pool:
+    with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         try:
             for done in [pool.submit(_run_job, job, what, out, key, place, stop, report) for job in todo]:
                 done.result()
@@ -191,14 +202,19 @@ def read_outcome(folder: Path) -> Outcome:
     """
     path = Path(folder) / "outcome.safetensors"
     arrays, note = store.load_tensors(path)
-    by_owner: dict[str, dict[str, np.ndarray]] = {}
-    for name, values in arrays.items():
-        owner, site = name.split("/")
-        by_owner.setdefault(owner, {})[site] = values.astype(np.float64)
-    said = {job: by_owner.get(job.name) for job in jobs(size(note["size"]))}
-    require(None not in said.values() and {"rated", "truth"} <= by_owner.keys(), str(path), sorted(by_owner),
-            "every model of the experiment")
-    return Outcome(said, by_owner["rated"], by_owner["truth"])
+    name = note.get("size")
+    require(name in list(sizes()), str(path), f"size {name!r}", f"one of {', '.join(sizes())}")
+    trained = jobs(size(name))
+    wanted = {f"{owner}/{site}" for owner in (*(job.name for job in trained), "rated", "truth")
+              for site in hospitals.hospitals()}
+    odd = sorted(wanted ^ arrays.keys())
+    found = f"{len(odd)} arrays missing or unknown, {odd[:1]}"
+    require(not odd, str(path), found, "the angles of every model on every hospital")
+
+    def by_site(owner):
+        return {site: arrays[f"{owner}/{site}"].astype(np.float64) for site in hospitals.hospitals()}
+
+    return Outcome({job: by_site(job.name) for job in trained}, by_site("rated"), by_site("truth"))
 
 
 def reference(name: str) -> tuple[Outcome, dict]:
@@ -327,12 +343,14 @@ def _done(folder: Path, job: Job, key: str) -> bool:
 
 def _commit() -> str | None:
     """Return the commit of the checkout that runs, with "+changes" if it was edited; None outside one."""
-    here = Path(lumbo.__file__).parent
+
+    def git(*words: str) -> str:
+        command = ["git", "-C", str(Path(lumbo.__file__).parent), *words]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
     try:
-        git = ["git", "-C", str(here)]
-        commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-        edited = subprocess.run([*git, "status", "--porcelain", "."], capture_output=True, text=True, check=True).stdout
-        return commit + ("+changes" if edited else "")
+        git("ls-files", "--error-unmatch", "__init__.py")  # an installed copy may lie in somebody else's checkout
+        return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain", ".") else "")
     except (OSError, subprocess.CalledProcessError):
         return None
 

@@ -191,12 +191,15 @@ def _iliac_wings(patients, rng):
 
 
 def _ribs(patients, rng):
-    """Faint ribs that slope down and forwards from T12 to T8, two a level."""
-    root = patients.bodies_mm[:, LEVELS.index("T12") : LEVELS.index("T7"), 1]
+    """Faint ribs that sweep back, down and forwards from T12 to T10, two a level, in three pieces each."""
+    root = patients.bodies_mm[:, LEVELS.index("T12") : LEVELS.index("T9"), 1]
     root = np.concatenate([_in_space(root, y) for y in (45.0, -45.0)], 1)
-    reach = np.stack(np.broadcast_arrays(rng.normal(95, 15, root.shape[:2]), np.sign(root[..., 1]) * 70,
-                                         rng.normal(-75, 12, root.shape[:2])), -1)
-    return Rods(root, root + reach, np.full(root.shape[:2], 4.0), CORTICAL * 0.35)
+    side, size = np.sign(root[..., 1]), root.shape[:2]
+    reach, drop = rng.normal(95, 15, size), rng.normal(75, 12, size)
+    bends = [(0.0, 0.0, 0.0), (-0.15, 45.0, 0.2), (0.35, 85.0, 0.65), (1.0, 95.0, 1.0)]  # x, y, z along the rib
+    points = [root + np.stack([x * reach, side * y, -z * drop], -1) for x, y, z in bends]
+    pieces = np.concatenate(points[:-1], 1), np.concatenate(points[1:], 1)
+    return Rods(*pieces, np.full(pieces[0].shape[:2], 4.0), CORTICAL * 0.35)
 
 
 def _bowel_gas(patients, rng):

@@ -6,6 +6,7 @@ the steps see.  Batches and augmentation are a function of (seed, step), so a ru
 killed and resumed takes exactly the steps it would have taken.
 """
 
+import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -79,7 +80,8 @@ def fit(model: nn.Module, train: FilmSet, validation: FilmSet, plan: Plan, seed:
     InputError
         No films, or a checkpoint that is unreadable or belongs to another run.
     """
-    require(len(train) > 0, "train", 0, "at least one film")
+    for name, data in (("train", train), ("validation", validation)):
+        require(len(data) > 0, name, 0, "at least one film")
     optimizer = new_optimizer(model, plan)
     bounds = np.linspace(0, plan.steps, plan.checks + 1).astype(int)
 
@@ -88,7 +90,8 @@ def fit(model: nn.Module, train: FilmSet, validation: FilmSet, plan: Plan, seed:
         return int(last), run_steps(model, optimizer, train, plan, seed, first, last, plan.steps)
 
     return descend(model, advance, lambda: validation_mae(model, validation), plan, {"": optimizer},
-                   {"seed": list(seed), "plan": asdict(plan)}, checkpoint, report)
+                   {"seed": list(seed), "plan": asdict(plan), "films": [film_digest(train), film_digest(validation)]},
+                   checkpoint, report)
 
 
 def run_steps(model: nn.Module, optimizer: torch.optim.Optimizer, data: FilmSet, plan: Plan, seed: Seed,
@@ -121,6 +124,7 @@ def descend(model: nn.Module, advance: Callable[[int], tuple[int, float]], score
     optimizers : by name; what a checkpoint must hold beside the weights
     identity : JSON-able; what a checkpoint must say of itself to belong to this run
     """
+    identity = identity | {"network": type(model).__name__}
     history, best = _resume(checkpoint, model, optimizers, identity)
     for check in range(len(history), plan.checks):
         if _stalled(history, plan.patience):
@@ -151,7 +155,7 @@ def predict(model: nn.Module, films: np.ndarray, batch: int = 50) -> tuple[np.nd
     with torch.inference_mode():
         parts = [model(_bright(torch.from_numpy(films[i : i + batch]).to(device))) for i in range(0, len(films), batch)]
     require(bool(parts), "films", films.shape, "at least one film")
-    joined = [None if part[0] is None else torch.cat(part).double().cpu().numpy() for part in zip(*parts)]
+    joined = [None if part[0] is None else torch.cat(part).cpu().double().numpy() for part in zip(*parts)]
     return joined[0], joined[1]
 
 
@@ -221,6 +225,15 @@ def _grid(theta: Tensor, height: int, width: int) -> Tensor:
 def new_optimizer(model: nn.Module, plan: Plan) -> torch.optim.Optimizer:
     """Return AdamW over the model's weights."""
     return torch.optim.AdamW(model.parameters(), plan.learning_rate, weight_decay=plan.weight_decay, fused=True)
+
+
+def film_digest(data: FilmSet) -> str:
+    """Name a set of films by what training takes from it, in 16 hex digits."""
+    digest = hashlib.sha256()
+    for array in (data.films, data.rated_landmarks_px):
+        digest.update(repr(array.shape).encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()[:16]
 
 
 def pick_device(name: str = "auto") -> torch.device:

@@ -106,10 +106,11 @@ const SACRUM = [[-1, 0], [-1.4, -0.5], [-1.35, -1.1], [-1.6, -1.6], [-1.4, -2.2]
   [-0.6, -4.3], [0.15, -5.0], [0.75, -5.4], [0.9, -5.2], [0.45, -4.7], [0.05, -4.1], [-0.2, -3.3], [-0.2, -2.5],
   [0, -1.7], [0.4, -0.9], [1, 0]];
 const SACRUM_SEAMS = [[[0.3, -1.05], [-0.85, -1.2]], [[-0.08, -2], [-0.95, -2.1]], [[-0.2, -2.9], [-0.9, -2.9]]];
-const HIP_BONE = [[50, 88], [36, 113], [10, 132], [-22, 138], [-56, 128], [-84, 109], [-97, 92], [-86, 73], [-58, 61], [-40, 48],
-  [-33, 30], [-41, 12], [-49, 2], [-39, -14], [-43, -40], [-40, -65], [-24, -79], [-6, -75], [14, -60], [34, -48], [50, -43],
-  [60, -29], [56, -14], [41, -5], [32, 10], [35, 36], [31, 50], [39, 63], [51, 76], [50, 88]];
-const OBTURATOR = [[-20, -36], [-16, -54], [-2, -58], [16, -46], [33, -32], [26, -22], [6, -25], [-10, -26], [-20, -36]];
+const HIP_BONE = [[50, 88], [36, 113], [10, 132], [-22, 138], [-56, 128], [-84, 109], [-97, 92], [-86, 73], [-58, 61],
+  [-40, 48], [-33, 30], [-41, 12], [-49, 2], [-39, -14], [-43, -40], [-40, -65], [-24, -79], [-6, -75], [14, -60],
+  [34, -48], [50, -43], [60, -29], [56, -14], [41, -5], [32, 10], [35, 36], [31, 50], [39, 63], [51, 76], [50, 88]];
+const OBTURATOR = [[-20, -36], [-16, -54], [-2, -58], [16, -46], [33, -32], [26, -22], [6, -25], [-10, -26],
+  [-20, -36]];
 const FEMUR = [[-14, 8], [14, 8], [13, -20], [8, -40], [9, -95], [-17, -95], [-19, -50], [-28, -22], [-14, 8]];
 const ARCH = [[0, -0.35], [0.6, -0.5], [1, -0.25], [1.6, -0.05], [2.4, 0.25], [2.6, 0.55], [2.25, 0.85],
   [1.5, 0.75], [1.05, 0.85], [0.75, 0.55], [0.5, 0.1], [0, 0.1]];
@@ -197,8 +198,9 @@ function captions({ s1, M, O, leg, normal }, angles, sweeps, levels) {
     PI: [beside("PI", 11), 0],
     LL: [beside("LL", 4), -1],
   };
+  const middles = levels.map(({ low, high }) => mid(mid(...low), mid(...high)));
   return {
-    ...Object.fromEntries(LEVELS.map((name, i) => [name, [mid(mid(...levels[i].low), mid(...levels[i].high)), 0, name]])),
+    ...Object.fromEntries(LEVELS.map((name, i) => [name, [middles[i], 0, name]])),
     S1: [inFrame(M, mul(s1, 0.5), [[-0.4, -0.83]])[0], 0, "S1"],
     M: [along(M, normal, -6.5), 0, "M"],
     O: [add(O, [-5, -9]), -1, "O"],
@@ -237,7 +239,8 @@ const WIDE = 260, HIGH = 388, MARGIN = 8;
 
 /** Where the film lies in the image: its corner x, y and its scale k, around a set of landmarks. */
 function frame(landmarks, anterior) {
-  const [[x0, x1], [y0, y1]] = [0, 1].map((k) => landmarks.map((p) => p[k])).map((v) => [Math.min(...v), Math.max(...v)]);
+  const range = (values) => [Math.min(...values), Math.max(...values)];
+  const [x0, x1] = range(landmarks.map((p) => p[0])), [y0, y1] = range(landmarks.map((p) => p[1]));
   const k = Math.max(1, (y1 - y0) / 310, (x1 - x0) / 110), back = anterior === "right" ? -1 : 1;
   return { x: (x0 + x1 - WIDE * k) / 2 + 10 * back * k, y: (y0 + y1 - (HIGH - 2) * k) / 2, k };
 }
@@ -279,7 +282,8 @@ function buildPanel(root) {
   const output = node("output", { "aria-live": "polite" }, panel), values = {};
   for (const [name, words] of Object.entries(NAMES)) {
     const row = node("span", { class: "reading" }, output);
-    node("path", { class: `arc ${name}`, d: "M1 5H27" }, node("svg", { viewBox: "0 0 28 10", "aria-hidden": true }, row));
+    const swatch = node("svg", { viewBox: "0 0 28 10", "aria-hidden": true }, row);
+    node("path", { class: `arc ${name}`, d: "M1 5H27" }, swatch);
     node("b", {}, row, name);
     node("span", {}, row, ` ${words} `);
     values[name] = node("strong", { "data-angle": name }, row);
@@ -296,9 +300,11 @@ function buildPanel(root) {
   const ends = node("span", { class: "ends", "aria-hidden": true }, label);
   for (const way of ["← forwards", "backwards →"]) node("span", {}, ends, way);
   const buttons = node("p", { class: "buttons" }, panel);
-  const mirror = node("button", { type: "button" }, buttons), reset = node("button", { type: "button" }, buttons, "Reset");
+  const mirror = node("button", { type: "button" }, buttons);
+  const reset = node("button", { type: "button" }, buttons, "Reset");
   node("p", { class: "help" }, panel, "Drag a dot, or Tab to it and use the arrow keys (Shift: 10 mm). Drag the " +
-    "sacrum to turn the pelvis. L1 stays where it is, as in someone who keeps the trunk upright: LL follows SS. Not for clinical use.");
+    "sacrum to turn the pelvis. L1 stays where it is, as in someone who keeps the trunk upright: LL follows SS. " +
+    "Not for clinical use.");
   return { output, values, bars, identity, slider, mirror, reset };
 }
 
@@ -329,8 +335,8 @@ function render({ model, el }) {
     const levels = column(lines), sweeps = arcs(lines, angles);
     const place = (p) => flip(p, anterior).map((v) => v.toFixed(2));
     const shapes = { ...bones(points, lines, levels), ...construction(lines, angles, sweeps) };
-    for (const [name, polylines] of Object.entries(shapes))
-      paths[name].setAttribute("d", polylines.map((line) => `M${line.map((p) => place(p).join(" ")).join("L")}`).join(""));
+    const trace = (line) => `M${line.map((p) => place(p).join(" ")).join("L")}`;
+    for (const [name, lines] of Object.entries(shapes)) paths[name].setAttribute("d", lines.map(trace).join(""));
     for (const [name, [at, side, text]] of Object.entries(captions(lines, angles, sweeps, levels)))
       put(texts[name], place(at), anterior === "right" ? side : -side, text);
     const edge = anterior === "right" ? 1 : -1;
@@ -353,7 +359,8 @@ function render({ model, el }) {
     handles[i].setAttribute("transform", `translate(${at.join(" ")})`);
     handles[i].firstChild.setAttribute("transform", `translate(${push.join(" ")})`);
     handles[i].setAttribute("aria-valuenow", Math.round((angles[angle] ?? 0) * 10) / 10);
-    handles[i].setAttribute("aria-valuetext", `${angle} ${show(angles[angle])}; x ${x.toFixed(1)}, y ${y.toFixed(1)} mm`);
+    handles[i].setAttribute("aria-valuetext",
+      `${angle} ${show(angles[angle])}; x ${x.toFixed(1)}, y ${y.toFixed(1)} mm`);
   }
 
   function drawPanel(angles, anterior) {
@@ -474,7 +481,8 @@ html .text_html:has(.lumbo-pelvis) { background: none !important; padding: 0 !im
 .lumbo-pelvis .arc.PT { stroke: var(--PT); stroke-dasharray: 5 4; }
 .lumbo-pelvis .arc.PI { stroke: var(--PI); stroke-width: 4; }
 .lumbo-pelvis .arc.LL { stroke: var(--LL); stroke-dasharray: 0.1 4.4; stroke-width: 3; }
-.lumbo-pelvis text { font: 7.5px system-ui, sans-serif; fill: var(--quiet); dominant-baseline: central; pointer-events: none; }
+.lumbo-pelvis text { font: 7.5px system-ui, sans-serif; fill: var(--quiet);
+  dominant-baseline: central; pointer-events: none; }
 .lumbo-pelvis .film .angle { font-size: 10.5px; font-weight: 650; paint-order: stroke;
   stroke: var(--film); stroke-width: 3px; stroke-linejoin: round; }
 .lumbo-pelvis .sum .angle { font-size: 13px; font-weight: 650; }

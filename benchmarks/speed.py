@@ -1,0 +1,106 @@
+"""Where the time goes, measured side by side in one run: ``make bench``.
+
+Prints films drawn per second, the loop's cost over a bare loop, and what training clients at
+the same moment wins.  Medians and ratios; absolute times depend on the machine and its load.
+"""
+
+import argparse
+import os
+import statistics
+import tempfile
+import time
+from unittest import mock
+
+import numpy as np
+import torch
+
+from lumbo import federated, hospitals, models, training
+
+REPEATS = 5
+
+
+def seconds(work) -> float:
+    """Return how long `work` takes once."""
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def medians(**works) -> dict[str, float]:
+    """Time each work in turn, `REPEATS` times, and return the median seconds of each."""
+    taken = [{name: seconds(work) for name, work in works.items()} for _ in range(REPEATS)]
+    return {name: statistics.median(run[name] for run in taken) for name in works}
+
+
+def bare_loop(model, data, plan, steps: int) -> None:
+    """Take the same steps as `training.run_steps` with nothing around them."""
+    optimizer = training.new_optimizer(model, plan)
+    films, landmarks = torch.from_numpy(data.films), torch.from_numpy(data.rated_landmarks_px).float()
+    for step in range(steps):
+        index = torch.arange(plan.batch) + step * plan.batch % (len(data) - plan.batch)
+        loss = model.loss(*training.augment(films[index], landmarks[index], plan, np.random.default_rng(step)))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+
+def drawing(long_side_px: int) -> None:
+    """Films per second of one hospital, drawn and processed, each time of other patients."""
+    where, n = hospitals.hospital("aspen"), 2 * hospitals.CHUNK
+    with tempfile.TemporaryDirectory() as cold, mock.patch.dict(os.environ, LUMBO_CACHE=cold):
+        taken = statistics.median(seconds(lambda seed=seed: hospitals.film_set(where, "test", seed, n, long_side_px))
+                                  for seed in range(REPEATS))
+    print(f"films drawn a second: {n / taken:.0f}")
+
+
+def training_loop(network: str, sites, steps: int) -> None:
+    """Our loop against a bare loop, one thread each."""
+    plan, data = training.Plan(steps=steps, checks=1, patience=1), sites[0].train
+
+    def ours():
+        model = models.build(network, 0)
+        training.run_steps(model, training.new_optimizer(model, plan), data, plan, (0,), 0, steps, steps)
+
+    taken = medians(bare=lambda: bare_loop(models.build(network, 0), data, plan, steps), ours=ours)
+    print(f"{network}: {taken['ours'] / steps * 1000:.1f} ms a step of {plan.batch} films, "
+          f"{taken['ours'] / taken['bare']:.2f} x a bare loop")
+
+
+def one_round(network: str, sites) -> None:
+    """One federated round with one worker and with as many as there are cores."""
+    plan = training.Plan(steps=sum(training.steps_per_epoch(len(c.train), 16) for c in sites), checks=1, patience=1)
+    kept = {}
+
+    def with_workers(workers):
+        model = models.build(network, 0)
+        federated.fedavg(model, sites, plan, (0,), workers=workers)
+        kept[workers] = torch.cat([value.flatten() for value in model.state_dict().values()])
+
+    cores = os.cpu_count() or 1
+    taken = medians(one=lambda: with_workers(1), many=lambda: with_workers(cores))
+    equal = "equal" if torch.equal(kept[1], kept[cores]) else "DIFFERENT"
+    print(f"{network}: a round takes {taken['one'] / taken['many']:.2f} x as long with 1 worker as with {cores}; "
+          f"weights {equal}")
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--long-side-px", type=int, default=256)
+    parser.add_argument("--films", type=int, default=240, help="training films of the largest hospital")
+    options = parser.parse_args()
+    drawing(options.long_side_px)
+    torch.set_num_threads(1)
+    sites = []
+    for where in hospitals.participants():
+        n = max(16, options.films * where.patients["training"] // hospitals.participants()[0].patients["training"])
+        train, held = (hospitals.film_set(where, split, 0, m, options.long_side_px)
+                       for split, m in (("training", n), ("validation", 16)))
+        sites.append(federated.Client(where.name, train, held))
+    for network in models.NETWORKS:
+        training_loop(network, sites, steps=12)
+        one_round(network, sites)
+
+
+if __name__ == "__main__":
+    main()

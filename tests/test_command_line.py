@@ -1,0 +1,172 @@
+"""The command line: one clear line and exit code 2 for what cannot be, and nothing lost by Ctrl-C."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+
+import pytest
+from test_reproduction import TINY, contents, one_thread  # noqa: F401  (a fixture that serves this file too)
+
+import lumbo
+from lumbo import models, reproduction
+from lumbo.__main__ import main
+
+
+@pytest.fixture
+def sizes(monkeypatch):
+    """Sizes a test has time for: "tiny", and "tiny" with one step more."""
+    longer = TINY | {"plan": TINY["plan"] | {"steps": 13}}
+    tables = {"tiny": TINY, "longer": longer}
+    monkeypatch.setattr(reproduction, "sizes", lambda: {n: reproduction.check_size(n, t) for n, t in tables.items()})
+
+
+@pytest.fixture
+def call(capsys, sizes):
+    """A function: run a command in this process and return (exit code, lines of stdout, lines of stderr)."""
+
+    def run(*words):
+        try:
+            code = main([str(word) for word in words])
+        except SystemExit as end:
+            code = end.code
+        out, err = capsys.readouterr()
+        return code, out.splitlines(), err.splitlines()
+
+    return run
+
+
+def reproduce(folder, *more, size="tiny"):
+    return "reproduce", "--size", size, "--out", folder, "--quiet", *more
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("finished")
+    reproduction.run(reproduction.check_size("tiny", TINY), folder, workers=1)
+    return folder
+
+
+def test_the_module_is_a_command(root):
+    done = subprocess.run([sys.executable, "-m", "lumbo"], cwd=root, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "lumbo: the following arguments are required: {reproduce}\n"
+
+
+def test_version_and_help(call):
+    assert call("--version") == (0, [lumbo.__version__], [])
+    code, out, err = call("reproduce", "--help")
+    assert (code, err) == (0, []) and "tiny, longer" in " ".join(out)
+
+
+@pytest.mark.parametrize(
+    "words, found",
+    [
+        ([], "arguments are required: {reproduce}"),
+        (["reprodcue"], "invalid choice: 'reprodcue' (choose from"),
+        (["reproduce", "--size", "huge"], "size: got 'huge'; allowed: one of tiny, longer"),
+        (["reproduce", "--size"], "argument --size: expected one argument"),
+        (["reproduce", "--sise", "tiny"], "option: got '--sise tiny'; allowed: reproduce [-h] [--size SIZE]"),
+        (["reproduce", "tiny"], "option: got 'tiny'; allowed: reproduce [-h] [--size SIZE]"),
+        (["--workers", "2", "reproduce"], "'2'"),
+        (["reproduce", "--workers", "0"], "argument --workers: got '0'; allowed: a whole number from 1"),
+        (["reproduce", "--workers", "-2"], "argument --workers: got '-2'; allowed: a whole number from 1"),
+        (["reproduce", "--workers", "two"], "argument --workers: got 'two'; allowed: a whole number from 1"),
+        (["reproduce", "--size", "tiny", "--device", "tpu"], "device: got 'tpu'; allowed: auto or one of cpu"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_cannot_be_is_said_in_one_line(call, tmp_path, monkeypatch, words, found):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = call(*words)
+    assert code == 2 and out == [] and len(err) == 1
+    assert err[0].startswith("lumbo: ") and found in err[0]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_prints_the_table(call, finished, tmp_path):
+    code, out, err = call(*reproduce(tmp_path, "--workers", "2"))
+    assert code == 0 and err == []
+    assert out[0].split() == ["network", "arm", "test", "mae", "low", "high"] and len(out) == 1 + 7 + 1
+    assert out[-1].startswith("MAE in degrees") and str(tmp_path) in out[-1]
+    assert contents(tmp_path) == contents(finished)
+
+
+def test_results_go_to_a_folder_named_after_the_size(call, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folders = []
+    monkeypatch.setattr(reproduction, "run", lambda what, out, *rest: folders.append(out) or sys.exit(0))
+    call("reproduce", "--size", "tiny", "--quiet")
+    assert [str(folder) for folder in folders] == [os.path.join("runs", "tiny")]
+
+
+def test_progress_reaches_the_end(call, tmp_path, monkeypatch):
+    bars = []
+
+    class Bar:
+        def __init__(self, total, **_):
+            self.total, self.n = total, 0
+            bars.append(self)
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def set_postfix_str(self, text):
+            assert text.startswith("regressor-")
+
+        def update(self, steps):
+            assert steps >= 0
+            self.n += steps
+
+    monkeypatch.setattr("lumbo.__main__.tqdm", Bar)
+    for _ in range(2):  # trained, and found finished
+        assert call(*reproduce(tmp_path))[0] == 0
+    assert [(bar.n, bar.total) for bar in bars] == [(6 * 12, 6 * 12)] * 2
+
+
+def test_results_of_another_size_are_refused_and_kept(call, finished):
+    before = contents(finished)
+    code, out, err = call(*reproduce(finished, size="longer"))
+    assert code == 2 and out == [] and len(err) == 1
+    assert ".predictions.safetensors: got 'specification" in err[0] and "choose another folder" in err[0]
+    assert contents(finished) == before
+
+
+def test_a_torn_result_is_named(call, finished, tmp_path):
+    folder = shutil.copytree(finished, tmp_path / "torn")
+    path = next(folder.glob("jobs/*local-birch*.predictions.safetensors"))
+    path.write_bytes(path.read_bytes()[:100])
+    code, out, err = call(*reproduce(folder))
+    assert code == 2 and out == [] and len(err) == 1
+    assert str(path) in err[0] and "allowed: a safetensors file written by lumbo" in err[0]
+
+
+def test_a_folder_that_is_a_file_is_named(call, tmp_path):
+    place = tmp_path / "results"
+    place.write_text("mine")
+    code, out, err = call(*reproduce(place))
+    assert code == 2 and len(err) == 1 and str(place) in err[0]
+    assert place.read_text() == "mine"
+
+
+def test_ctrl_c_says_how_to_go_on_and_loses_nothing(call, finished, tmp_path, monkeypatch):
+    plain, calls = models.save, iter(range(100))
+
+    def interrupted(*arguments):
+        if next(calls) == 1:  # while the second model is being stored
+            os.kill(os.getpid(), signal.SIGINT)
+        return plain(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(models, "save", interrupted)
+        code, out, err = call(*reproduce(tmp_path, "--workers", "1"))
+    assert code == 130 and out == []
+    assert err == ["lumbo: stopped; run the same command again to go on from here"]
+    done = {path.name for path in tmp_path.glob("jobs/*.predictions.safetensors")}
+    assert 1 <= len(done) < 6 and not (tmp_path / "results.csv").exists()
+    assert call(*reproduce(tmp_path))[0] == 0
+    assert contents(tmp_path) == contents(finished)

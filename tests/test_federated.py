@@ -1,0 +1,324 @@
+"""FedAvg: the mean is right, order is fixed, workers change nothing, and the films stay where they are."""
+
+import gc
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from lumbo import federated, hospitals, models, training
+from lumbo.errors import InputError
+from lumbo.federated import Client, fedavg, ledger, rounds, weighted_mean
+from lumbo.training import Plan, fit
+
+SMALL = 32  # height of the films here, pixels
+TRAIN, HELD = (9, 5, 3, 1), (4, 3, 2, 2)  # films of the four clients
+PLAN = Plan(steps=15, checks=1, patience=9, batch=4)  # 2 + 1 + 1 + 1 steps a round: three rounds
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Workers train with one thread each; what they are compared with must do the same."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def clients():
+    sets = [[hospitals.film_set(where, split, 0, n, SMALL) for split, n in (("training", t), ("validation", v))]
+            for where, t, v in zip(hospitals.participants(), TRAIN, HELD)]  # fmt: skip
+    return [Client(where.name, *films) for where, films in zip(hospitals.participants(), sets)]
+
+
+def weights(model):
+    return {name: value.clone() for name, value in model.state_dict().items()}
+
+
+def same(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def averaged(clients, plan=PLAN, network="landmarks", **options):
+    """Train a fresh model: (its weights, history, ledger)."""
+    model = models.build(network, 0)
+    history, moved = fedavg(model, clients, plan, (0,), **options)
+    return weights(model), history, moved
+
+
+# ---------------------------------------------------------------- the mean
+
+
+def test_weighted_mean_agrees_with_numpy():
+    rng = np.random.default_rng(0)
+    shapes, films = {"a": (3, 2, 5), "b": (7,), "c": ()}, rng.integers(1, 1000, 12)
+    states = [{name: rng.normal(size=shape) for name, shape in shapes.items()} for _ in films]
+    updates = (({name: torch.tensor(v, dtype=torch.float32) for name, v in state.items()}, n / films.sum())
+               for state, n in zip(states, films))  # fmt: skip
+    mean = weighted_mean(updates)
+    for name, shape in shapes.items():
+        expected = np.average([state[name] for state in states], axis=0, weights=films)
+        assert mean[name].shape == shape and mean[name].dtype == torch.float32
+        np.testing.assert_allclose(mean[name].numpy(), expected, atol=2e-6)
+
+
+def test_weighted_mean_adds_in_the_order_given():
+    values = {"first": 1e8, "second": 1.0, "third": -1e8}  # float32 forgets the 1 beside 1e8
+    one = [({"w": torch.tensor([value])}, 1.0) for value in values.values()]
+    assert weighted_mean(one)["w"].item() == 0.0
+    assert weighted_mean([one[0], one[2], one[1]])["w"].item() == 1.0
+
+
+def test_weighted_mean_changes_no_update():
+    states = [{"w": torch.ones(3)}, {"w": torch.zeros(3)}]
+    weighted_mean((state, 0.5) for state in states)
+    assert states[0]["w"].tolist() == [1, 1, 1] and states[1]["w"].tolist() == [0, 0, 0]
+
+
+def test_a_client_counts_by_its_films(clients, monkeypatch):
+    def answer(net, optimizer, data, *_):
+        for value in net.parameters():
+            torch.nn.init.constant_(value, float(TRAIN.index(len(data))))  # client k sends k everywhere
+        return float(len(data))
+
+    monkeypatch.setattr(federated, "run_steps", answer)
+    state, history, _ = averaged(clients, replace(PLAN, steps=5), "regressor")
+    expected = sum(k * n for k, n in enumerate(TRAIN)) / sum(TRAIN)
+    assert all(torch.allclose(value, torch.tensor(expected)) for value in state.values())
+    assert history[0].loss == pytest.approx(sum(n * n for n in TRAIN) / sum(TRAIN))
+
+
+def test_the_validation_error_counts_each_film_once(clients):
+    state, history, _ = averaged(clients, replace(PLAN, steps=5))
+    model = models.build("landmarks", 0)
+    model.load_state_dict(state)
+    pooled = hospitals.pool([client.validation for client in clients])
+    assert history[0].validation_mae == pytest.approx(training.validation_mae(model, pooled), abs=1e-4)
+
+
+# ---------------------------------------------------------------- equal to what it should equal
+
+
+@pytest.mark.parametrize("network", sorted(models.NETWORKS))
+def test_one_client_that_carries_its_state_is_plain_training(clients, network):
+    client, plan = clients[0], Plan(steps=6, checks=3, patience=9, batch=4)
+    state, history, _ = averaged([client], plan, network, carry=True)
+    model = models.build(network, 0)
+    plain = fit(model, client.train, client.validation, plan, (0, 0))
+    assert same(state, weights(model)) and history == plain
+
+
+def test_one_client_that_starts_afresh_is_not(clients):
+    carried, afresh = (averaged(clients[:1], carry=carry)[0] for carry in (True, False))
+    assert not same(carried, afresh)
+
+
+@pytest.mark.parametrize("network", sorted(models.NETWORKS))
+def test_full_batches_and_single_steps_are_gradient_descent_on_all_films(clients, network, monkeypatch):
+    turns, step = 3, 0.01
+    still = dict(turn_deg=0, zoom=0, shift=0, contrast=0, warmup=0, learning_rate=step)
+    plan = Plan(steps=turns * len(clients), checks=1, patience=9, batch=max(TRAIN), **still)
+    monkeypatch.setattr(federated, "new_optimizer", lambda net, plan: torch.optim.SGD(net.parameters(), step))
+    falling = iter(range(10 * turns, 0, -1))
+    monkeypatch.setattr(federated, "validation_mae", lambda *_: next(falling))  # the last weights are the best
+    state, _, _ = averaged(clients, plan, network)
+
+    pooled = hospitals.pool([client.train for client in clients])
+    films = torch.from_numpy(pooled.films)[:, None] / 255
+    landmarks = torch.from_numpy(pooled.rated_landmarks_px).float()
+    model = models.build(network, 0)
+    begun = weights(model)
+    for turn in range(turns):
+        rate = step * (1 + np.cos(np.pi * turn / turns)) / 2
+        gradients = torch.autograd.grad(model.loss(films, landmarks), list(model.parameters()))
+        with torch.no_grad():
+            for value, gradient in zip(model.parameters(), gradients):
+                value -= rate * gradient
+    moved = max((value - begun[name]).abs().max() for name, value in state.items())
+    apart = max((value - state[name]).abs().max() for name, value in model.state_dict().items())
+    assert moved > 1e-3 and apart < 1e-3 * moved
+
+
+# ---------------------------------------------------------------- workers, order, memory
+
+
+@pytest.fixture(scope="module")
+def alone(clients):
+    return averaged(clients)
+
+
+@pytest.mark.parametrize("carry", [False, True])
+@pytest.mark.parametrize("workers", [2, 4])
+def test_any_number_of_workers_gives_the_same_bits(clients, workers, carry):
+    expected, found = averaged(clients, carry=carry), averaged(clients, workers=workers, carry=carry)
+    assert same(found[0], expected[0]) and found[1:] == expected[1:]
+
+
+def test_a_client_that_is_late_is_still_added_in_its_place(clients, alone, monkeypatch):
+    plain, finished = federated.run_steps, []
+
+    def late(net, optimizer, data, *rest):
+        loss = plain(net, optimizer, data, *rest)
+        time.sleep(0.15 * (len(data) == TRAIN[0]))
+        finished.append(len(data))
+        return loss
+
+    monkeypatch.setattr(federated, "run_steps", late)
+    found = averaged(clients, workers=4)
+    assert finished[0] != TRAIN[0]  # another one was first
+    assert same(found[0], alone[0]) and found[1] == alone[1]
+
+
+def test_the_order_of_the_clients_decides_their_batches(clients, alone):
+    assert not same(averaged(clients[::-1])[0], alone[0])
+
+
+def copies_alive(client, n, monkeypatch, **options):
+    """Count the copies of one weight tensor, optimiser state included, when the last of n clients has trained."""
+    shape = models.build("regressor", 0).head[1].weight.shape
+    plain, turn, counts = federated.run_steps, iter(range(n)), []
+
+    def counting(*arguments):
+        loss = plain(*arguments)
+        if next(turn) == n - 1:
+            kinds = (torch.Tensor, torch.nn.Parameter)
+            counts.append(sum(type(thing) in kinds and thing.shape == shape for thing in gc.get_objects()))
+        return loss
+
+    with monkeypatch.context() as patch:
+        patch.setattr(federated, "run_steps", counting)
+        crowd = [replace(client, name=str(k)) for k in range(n)]
+        averaged(crowd, Plan(steps=n, checks=1, patience=9, batch=1), "regressor", **options)
+    return counts[0]
+
+
+def test_memory_does_not_grow_with_the_clients(clients, monkeypatch):
+    few, many = (copies_alive(clients[3], n, monkeypatch) for n in (3, 12))
+    assert few == many
+    few, many = (copies_alive(clients[3], n, monkeypatch, carry=True) for n in (3, 12))
+    assert many >= few + 9 * 3  # weights and two moments of each further client
+
+
+def test_an_error_in_one_client_ends_the_round(clients, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("no power")
+
+    monkeypatch.setattr(federated, "run_steps", fail)
+    with pytest.raises(RuntimeError, match="no power"):  # and no other client waits for ever
+        averaged(clients)
+
+
+# ---------------------------------------------------------------- the ledger
+
+
+def test_the_ledger_counts_what_moves(clients, alone, monkeypatch):
+    sent, plain = [], weighted_mean
+
+    def weighing(updates):
+        for state, share in (kept := list(updates)):
+            sent.append(sum(value.numpy().nbytes for value in state.values()))
+        return plain(kept)
+
+    monkeypatch.setattr(federated, "weighted_mean", weighing)
+    _, history, moved = averaged(clients)
+    assert len(history) == 3
+    assert [(row.round, row.client) for row in moved] == [(t, c.name) for t in (1, 2, 3) for c in clients]
+    assert [row.sent_bytes for row in moved] == [row.received_bytes for row in moved] == sent
+
+
+def test_the_ledger_knows_every_kind_of_number():
+    class Odd(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.short = torch.nn.Parameter(torch.zeros(3, 5, dtype=torch.float16))
+            self.register_buffer("count", torch.zeros(2, dtype=torch.int64))
+
+    assert ledger(Odd(), ["a"], 2) == [(1, "a", 46, 46), (2, "a", 46, 46)]  # 15 * 2 + 2 * 8
+
+
+def test_rounds_stay_within_the_steps(clients):
+    assert rounds(clients, replace(PLAN, steps=5)) == 1
+    assert rounds(clients, replace(PLAN, steps=19)) == 3
+    _, history, _ = averaged(clients, replace(PLAN, steps=19))
+    assert [check.steps for check in history] == [5, 10, 15]
+
+
+# ---------------------------------------------------------------- kills and bad input
+
+
+@pytest.mark.parametrize("carry", [False, True])
+def test_killed_after_every_round_and_resumed_gives_the_same(clients, tmp_path, carry):
+    expected, path = averaged(clients, carry=carry), tmp_path / "checkpoint.safetensors"
+
+    def kill(check):
+        raise KeyboardInterrupt
+
+    for _ in expected[1]:
+        with pytest.raises(KeyboardInterrupt):
+            averaged(clients, carry=carry, checkpoint=path, report=kill)
+    found = averaged(clients, carry=carry, checkpoint=path)
+    assert same(found[0], expected[0]) and found[1:] == expected[1:]
+
+
+def test_killed_inside_a_round_loses_only_the_round(clients, alone, tmp_path, monkeypatch):
+    path, plain, calls = tmp_path / "checkpoint.safetensors", federated.run_steps, iter(range(100))
+
+    def dying(*arguments):
+        if next(calls) == 6:  # the third client of the second round
+            raise KeyboardInterrupt
+        return plain(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(federated, "run_steps", dying)
+        with pytest.raises(KeyboardInterrupt):
+            averaged(clients, checkpoint=path)
+    found = averaged(clients, checkpoint=path)
+    assert same(found[0], alone[0]) and found[1] == alone[1]
+
+
+def other_films(clients):
+    return [replace(clients[0], train=clients[0].train[::-1]), *clients[1:]]
+
+
+@pytest.mark.parametrize(
+    "another",
+    [
+        lambda clients: dict(clients=clients[::-1]),
+        lambda clients: dict(clients=other_films(clients)),
+        lambda clients: dict(clients=clients, plan=replace(PLAN, learning_rate=1e-3)),
+        lambda clients: dict(clients=clients, network="regressor"),
+        lambda clients: dict(clients=clients, carry=True),
+    ],
+    ids=["another order", "other films", "another plan", "another network", "carried state"],
+)
+def test_a_checkpoint_of_another_run_is_refused(clients, tmp_path, another):
+    path = tmp_path / "checkpoint.safetensors"
+    averaged(clients, checkpoint=path)
+    with pytest.raises(InputError, match="checkpoint.safetensors: got .*allowed: a checkpoint of this run"):
+        averaged(checkpoint=path, **another(clients))
+    assert same(averaged(clients, checkpoint=path)[0], averaged(clients)[0])  # and is still there
+
+
+@pytest.mark.parametrize(
+    "change, plan, message",
+    [
+        (lambda c: [], {}, r"clients: got \[\]; allowed: at least one client"),
+        (lambda c: [c[0], c[0]], {}, r"clients: got \['aspen', 'aspen'\]; allowed: .*each name once"),
+        (lambda c: [c[0], replace(c[1], train=c[1].train[:0])], {}, "clients.birch.train: got 0; allowed: at least"),
+        (lambda c: [replace(c[0], validation=c[0].validation[:0])], {}, "clients.aspen.validation: got 0; allowed"),
+        (lambda c: c, {"steps": 4}, "plan.steps: got 4; allowed: at least one round, 5 steps"),
+    ],
+    ids=["no client", "one name twice", "no films", "no validation", "too few steps"],
+)
+def test_what_cannot_be_averaged_is_refused(clients, change, plan, message):
+    with pytest.raises(InputError, match=message):
+        averaged(change(clients), replace(PLAN, **plan))
+
+
+@pytest.mark.parametrize("workers", [0, -1, 1.5, True])
+def test_workers_are_counted(clients, workers):
+    with pytest.raises(InputError, match=f"workers: got {workers}; allowed: a whole number from 1"):
+        averaged(clients, workers=workers)
