@@ -37,7 +37,7 @@ def bare_loop(model, data, plan, steps: int) -> None:
     optimizer = training.new_optimizer(model, plan)
     films, landmarks = torch.from_numpy(data.films), torch.from_numpy(data.rated_landmarks_px).float()
     for step in range(steps):
-        index = torch.arange(plan.batch) + step * plan.batch % (len(data) - plan.batch)
+        index = torch.arange(plan.batch) + step * plan.batch % max(1, len(data) - plan.batch)
         loss = model.loss(*training.augment(films[index], landmarks[index], plan, np.random.default_rng(step)))
         optimizer.zero_grad()
         loss.backward()
@@ -68,7 +68,9 @@ def training_loop(network: str, sites, steps: int) -> None:
 
 def one_round(network: str, sites) -> None:
     """One federated round with one worker and with as many as there are cores."""
-    plan = training.Plan(steps=sum(training.steps_per_epoch(len(c.train), 16) for c in sites), checks=1, patience=1)
+    batch = training.Plan.batch
+    steps = sum(training.steps_per_epoch(len(client.train), batch) for client in sites)
+    plan = training.Plan(steps=steps, checks=1, patience=1)
     kept = {}
 
     def with_workers(workers):

@@ -22,8 +22,8 @@ class Parser(argparse.ArgumentParser):
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; return 0, or 2 after one line that says what is wrong."""
-    options, unknown = _parser().parse_known_args(arguments)
     try:
+        options, unknown = _parser().parse_known_args(arguments)
         require(not unknown, "option", " ".join(unknown), options.usage)
         return options.command(options)
     except InputError as error:

@@ -4,14 +4,13 @@ Patient frame: x anterior, y left, z up, in millimetres; the origin is the hip a
 Everything but the femoral heads and the paired shapes lies in the plane y = 0.
 """
 
-import tomllib
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
 import numpy as np
 
-from lumbo import angles
+from lumbo import angles, store
 from lumbo.errors import fields, number, require
 
 LEVELS = ("L5", "L4", "L3", "L2", "L1", "T12", "T11", "T10", "T9", "T8", "T7", "T6")
@@ -20,6 +19,7 @@ _PITCH = np.array([1.0, 1.01, 1.0, 0.97, 0.95, 0.88, 0.82, 0.78, 0.75, 0.72, 0.7
 _DEPTH = np.array([1.0, 1.0, 0.99, 0.97, 0.95, 0.91, 0.88, 0.86, 0.84, 0.82, 0.80, 0.78])
 _DISC = np.array([1.0] * 5 + [0.8, 0.65] + [0.55] * 5)
 _DISC_WEDGE = 0.6  # share of a lumbar segment's lordosis that its disc takes
+_SEGMENTS = ["L5-S1", "L4-L5", "L3-L4", "L2-L3", "L1-L2"]
 _SHARED = ("segments", "sizes")  # the tables of cohorts.toml that are no cohort
 _SIZES = {"pelvic_radius", "s1_plate", "body_depth", "body_pitch", "disc_share", "body_width", "head_radius",
           "head_offset", "body_half_depth", "body_half_width"}  # fmt: skip
@@ -73,7 +73,7 @@ class Spines:
 @cache
 def statistics() -> dict:
     """Read and check ``data_synth/cohorts.toml``."""
-    return check_statistics(tomllib.loads(files("data_synth").joinpath("cohorts.toml").read_text()))
+    return check_statistics(store.read_toml(files("data_synth").joinpath("cohorts.toml")))
 
 
 def check_statistics(table: dict) -> dict:
@@ -96,7 +96,9 @@ def check_statistics(table: dict) -> dict:
         for angle in ("pt", "ll"):
             number(f"{name}.{angle}.slope", cohort[angle]["slope"], -2.0, 2.0)
             number(f"{name}.{angle}.sd", cohort[angle]["sd"], 0.0, 40.0)
-        require(bool(cohort["sources"]), f"{name}.sources", cohort["sources"], "at least one source")
+        sources = cohort["sources"]
+        texts = isinstance(sources, list) and bool(sources) and all(isinstance(s, str) for s in sources)
+        require(texts, f"{name}.sources", sources, "at least one source, each a text")
     return table
 
 
@@ -230,10 +232,13 @@ def _check_spread(field: str, spec: dict, low: float, high: float) -> None:
 def _check_segments(table: dict) -> None:
     """Check that the mean and SD of each segment are there for each PI class."""
     fields("segments", table, {"names", "pi_classes", "mean", "sd"})
+    require(table["names"] == _SEGMENTS, "segments.names", table["names"], f"{_SEGMENTS}")
+    for key in ("pi_classes", "mean", "sd"):
+        require(isinstance(table[key], list), f"segments.{key}", table[key], "a list")
     limits = [number("segments.pi_classes", limit, 0.0, 180.0) for limit in table["pi_classes"]]
     require(limits == sorted(limits), "segments.pi_classes", limits, "ascending limits")
     for key, low, high in (("mean", -30.0, 60.0), ("sd", 0.1, 30.0)):
-        shape = [np.size(row) for row in table[key]]
+        shape = [len(row) if isinstance(row, list) else 0 for row in table[key]]
         require(shape == [5] * (len(limits) + 1), f"segments.{key}", table[key], "a row of five for each PI class")
         for value in sum(table[key], []):
             number(f"segments.{key}", value, low, high)

@@ -8,7 +8,6 @@ never leave a client; the ledger counts what does.
 import copy
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from queue import SimpleQueue
@@ -20,7 +19,8 @@ from torch import Tensor, nn
 from lumbo.errors import require, whole
 from lumbo.hospitals import FilmSet
 from lumbo.training import (
-    Check, Plan, Seed, descend, film_digest, new_optimizer, run_steps, steps_per_epoch, validation_mae,
+    Check, Plan, Seed, descend, film_digest, new_optimizer, one_thread_each, run_steps, steps_per_epoch,
+    validation_mae,
 )  # fmt: skip
 
 State = dict[str, Tensor]
@@ -87,9 +87,9 @@ def fedavg(model: nn.Module, clients: list[Client], plan: Plan, seed: Seed, work
     films = sum(len(client.train) for client in clients)
     per_round = sum(_local_steps(client, plan) for client in clients)
 
-    def advance(turn: int) -> tuple[int, float]:
+    def advance(round_: int) -> tuple[int, float]:
         start = {name: value.clone() for name, value in model.state_dict().items()}
-        jobs = [(lambda k=k: _local_update(start, k, clients[k], benches, plan, seed, turn, carry))
+        jobs = [(lambda k=k: _local_update(start, k, clients[k], benches, plan, seed, round_, carry))
                 for k in range(len(clients))]
         losses = []
 
@@ -99,7 +99,7 @@ def fedavg(model: nn.Module, clients: list[Client], plan: Plan, seed: Seed, work
                 yield state, len(client.train) / films
 
         model.load_state_dict(weighted_mean(updates()))
-        return (turn + 1) * per_round, sum(losses)
+        return (round_ + 1) * per_round, sum(losses)
 
     def score() -> float:
         held = [(len(client.validation), validation_mae(model, client.validation)) for client in clients]
@@ -128,10 +128,13 @@ def weighted_mean(updates: Iterable[tuple[State, float]]) -> State:
     return total
 
 
-def ledger(model: nn.Module, names: list[str], turns: int) -> list[Transfer]:
-    """List what moved: every client receives and sends all weights in every round, and nothing else."""
+def ledger(model: nn.Module, names: list[str], count: int) -> list[Transfer]:
+    """List the weights that moved in `count` rounds: every client receives and sends all of them in each.
+
+    Beside them a client sends how many films it has and its validation error, two numbers a round.
+    """
     size = sum(value.numel() * value.element_size() for value in model.state_dict().values())
-    return [Transfer(turn + 1, name, size, size) for turn in range(turns) for name in names]
+    return [Transfer(round_ + 1, name, size, size) for round_ in range(count) for name in names]
 
 
 class _Bench(NamedTuple):
@@ -152,14 +155,14 @@ def _benches(model, clients, plan, workers, carry):
     return queue
 
 
-def _local_update(start: State, k: int, client: Client, benches, plan, seed, turn, carry) -> tuple[State, float]:
+def _local_update(start: State, k: int, client: Client, benches, plan, seed, round_, carry) -> tuple[State, float]:
     """Let client k take one epoch of steps from the global weights: (its weights, mean loss)."""
     net = benches[k].model if carry else benches.get()
     try:
         net.load_state_dict(start)
         optimizer = benches[k].optimizer if carry else new_optimizer(net, plan)
         steps = _local_steps(client, plan)
-        loss = run_steps(net, optimizer, client.train, plan, (*seed, k), turn * steps, (turn + 1) * steps,
+        loss = run_steps(net, optimizer, client.train, plan, (*seed, k), round_ * steps, (round_ + 1) * steps,
                          plan.checks * steps)
         return {name: value.clone() for name, value in net.state_dict().items()}, loss
     finally:
@@ -172,12 +175,12 @@ def _local_steps(client: Client, plan: Plan) -> int:
 
 
 def _in_order(jobs: list[Callable], workers: int) -> Iterator:
-    """Run jobs on threads and yield their results in order, with only `workers` results waiting."""
-    with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+    """Run jobs on threads and yield their results in order, with at most one more under way than there are workers."""
+    with one_thread_each(workers) as pool:
         running = deque()
         for job in jobs:
-            running.append(pool.submit(job))
             if len(running) > workers:
                 yield running.popleft().result()
+            running.append(pool.submit(job))
         while running:
             yield running.popleft().result()

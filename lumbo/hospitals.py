@@ -1,7 +1,6 @@
 """From the hospitals of ``data_synth`` to films with true and rated landmarks.  Taught in ch05."""
 
 import sys
-import tomllib
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.resources import files
@@ -113,11 +112,7 @@ def read_hospital(path: Path) -> Hospital:
     InputError
         Naming file and field, the value, and what is allowed.
     """
-    try:
-        table = tomllib.loads(path.read_text())
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(path.name, str(error), "a readable TOML file") from error
-    return check_hospital(path.name.removesuffix(".toml"), table)
+    return check_hospital(path.name.removesuffix(".toml"), store.read_toml(path))
 
 
 def check_hospital(name: str, table: dict) -> Hospital:
@@ -128,7 +123,8 @@ def check_hospital(name: str, table: dict) -> Hospital:
     require(table["role"] in ROLES, f"{name}.role", table["role"], f"one of {', '.join(ROLES)}")
     patients = fields(f"{name}.patients", table["patients"], set(SPLITS))
     for split in SPLITS:
-        whole(f"{name}.patients.{split}", patients[split], 0, 1_000_000)
+        needed = split == "test" or table["role"] == "participant"
+        whole(f"{name}.patients.{split}", patients[split], 1 if needed else 0, 1_000_000)
     mixture = fields(f"{name}.mixture", table["mixture"], set(anatomy.cohort_names()), set(anatomy.cohort_names()))
     shares = [number(f"{name}.mixture.{who}", share, 0, 1) for who, share in mixture.items()]
     require(abs(sum(shares) - 1) < 1e-9, f"{name}.mixture", sum(shares), "shares that sum to 1")
@@ -155,7 +151,7 @@ def film_set(where: Hospital, split: str, seed: int = 0, n: int | None = None, l
     n = where.patients[split] if n is None else whole("n", n, 0)
     whole("seed", seed, 0)
     radiograph.canvas(long_side_px)
-    key = store.content_key(asdict(where), anatomy.statistics(), split, seed, n, long_side_px, *_MAKERS)
+    key = store.content_key(asdict(where), anatomy.statistics(), split, seed, n, long_side_px, _CODE)
 
     def make():
         starts = range(0, max(n, 1), CHUNK)
@@ -170,7 +166,7 @@ def film_set(where: Hospital, split: str, seed: int = 0, n: int | None = None, l
 def specification(long_side_px: int) -> str:
     """Digest everything that shapes a film: cohorts, hospitals and the code that draws."""
     specs = [asdict(h) for h in hospitals().values()]
-    return store.content_key(specs, anatomy.statistics(), long_side_px, *_MAKERS)
+    return store.content_key(specs, anatomy.statistics(), long_side_px, _CODE)
 
 
 def _draw(where, split, seed, chunk, long_side_px) -> FilmSet:
@@ -235,4 +231,4 @@ def _check_scanner(name, table) -> radiograph.Scanner:
 
 _RATER = tuple(Rater.__dataclass_fields__)
 _STORED = tuple(name for name in FilmSet.__dataclass_fields__ if name != "site")
-_MAKERS = [errors, angles, anatomy, shapes, radiograph, sys.modules[__name__]]
+_CODE = store.content_key(errors, angles, anatomy, shapes, radiograph, sys.modules[__name__])

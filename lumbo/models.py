@@ -8,6 +8,7 @@ hospital and could not be averaged honestly.
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -16,6 +17,8 @@ from lumbo import angles, store
 from lumbo.errors import require
 
 CHANNELS = (16, 32, 64, 128)  # features at 1/4, 1/8, 1/16 and 1/32 of the film
+DECODED = 16  # features at each scale on the way back to 1/4
+POOLED = (4, 3)  # rows and columns that the regressor sees of the deepest features
 STRIDE = 4  # film pixels per heat-map cell
 SPREAD_PX = 6.0  # standard deviation of the target blob around a rated landmark
 TYPICAL_DEG = (36.0, 15.0, 51.0, 46.0)  # SS PT PI LL near the middle of the cohorts' published means
@@ -32,14 +35,15 @@ class Prediction(NamedTuple):
 class Regressor(nn.Module):
     """Map a film straight to SS, PT, PI, LL; nothing ties PI to PT + SS."""
 
-    def __init__(self, hidden: int = 64):
+    def __init__(self):
         super().__init__()
         self.encoder = Encoder()
-        self.head = nn.Sequential(nn.Flatten(), nn.Linear(CHANNELS[-1] * 4 * 3, hidden), nn.ReLU(), nn.Linear(hidden, 4))
+        grid = POOLED[0] * POOLED[1]
+        self.head = nn.Sequential(nn.Flatten(), nn.Linear(CHANNELS[-1] * grid, 64), nn.ReLU(), nn.Linear(64, 4))
 
     def forward(self, films: Tensor) -> Prediction:
         """Predict angles from films (n, 1, h, w)."""
-        deep = F.adaptive_avg_pool2d(self.encoder(films)[-1], (4, 3))
+        deep = pool(self.encoder(films)[-1], POOLED)
         return Prediction(self.head(deep) * UNIT_DEG + deep.new_tensor(TYPICAL_DEG), None)
 
     def loss(self, films: Tensor, landmarks_px: Tensor) -> Tensor:
@@ -55,12 +59,12 @@ class LandmarkNet(nn.Module):
     `angles.lumbopelvic_angles` is the last layer, so PI = PT + SS always holds.
     """
 
-    def __init__(self, width: int = 16):
+    def __init__(self):
         super().__init__()
         self.encoder = Encoder()
-        self.lateral = nn.ModuleList(nn.Conv2d(channels, width, 1) for channels in CHANNELS)
-        self.smooth = nn.ModuleList(block(width, width) for _ in CHANNELS[1:])
-        self.head = nn.Conv2d(width, len(angles.LANDMARKS), 1)
+        self.lateral = nn.ModuleList(nn.Conv2d(channels, DECODED, 1) for channels in CHANNELS)
+        self.smooth = nn.ModuleList(block(DECODED, DECODED) for _ in CHANNELS[1:])
+        self.head = nn.Conv2d(DECODED, len(angles.LANDMARKS), 1)
 
     def forward(self, films: Tensor) -> Prediction:
         """Predict landmarks and angles from films (n, 1, h, w)."""
@@ -104,6 +108,19 @@ def block(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
     """Convolve 3 x 3, normalise groups of channels, rectify."""
     conv = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
     return nn.Sequential(conv, nn.GroupNorm(8, outputs), nn.ReLU())
+
+
+def pool(features: Tensor, size: tuple[int, int]) -> Tensor:
+    """Do what `F.adaptive_avg_pool2d` does, on any device: (n, c, h, w) to (n, c, *size)."""
+    rows, columns = (_windows(have, want).to(features) for have, want in zip(features.shape[-2:], size))
+    return rows @ features @ columns.mT
+
+
+def _windows(have: int, want: int) -> Tensor:
+    """Weights that average `have` cells into `want` windows, (want, have); windows share cells where they must."""
+    cell, window = torch.arange(have), torch.arange(want)[:, None]
+    inside = (cell >= window * have // want) & (cell < -(-(window + 1) * have // want))
+    return inside / inside.sum(1, keepdim=True)
 
 
 def soft_argmax(heat: Tensor) -> Tensor:
@@ -164,6 +181,8 @@ def load(path: Path) -> nn.Module:
     model = build(network, seed=0)
     fits = {name: tuple(value.shape) for name, value in model.state_dict().items()}
     found = {name: value.shape for name, value in arrays.items()}
-    require(fits == found, str(path), f"weights {sorted(found)}", f"the weights of a {network} network")
+    for name in sorted(fits.keys() | found.keys()):
+        require(fits.get(name) == found.get(name), f"{path}: {name}", found.get(name), f"shape {fits.get(name)}")
+        require(bool(np.isfinite(arrays[name]).all()), f"{path}: {name}", "not finite", "finite weights")
     model.load_state_dict({name: torch.from_numpy(value) for name, value in arrays.items()})
     return model

@@ -5,16 +5,15 @@ place) or federated.  It leaves its weights and its predictions on every hospita
 patients, whole or not at all; tables are made from the predictions alone.
 """
 
-import importlib
 import json
 import os
 import platform
 import subprocess
+import sys
 import threading
 import time
-import tomllib
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import as_completed
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.resources import as_file, files
@@ -80,7 +79,7 @@ class Outcome:
 @cache
 def sizes() -> dict[str, Size]:
     """Read every size from ``data_synth/experiment.toml``."""
-    table = tomllib.loads(files("data_synth").joinpath("experiment.toml").read_text())
+    table = store.read_toml(files("data_synth").joinpath("experiment.toml"))
     return {name: check_size(name, size) for name, size in table.items()}
 
 
@@ -122,35 +121,35 @@ def jobs(what: Size) -> list[Job]:
 
 def specification(what: Size) -> str:
     """Digest everything that shapes a result: films, sizes, and the code that trains and predicts."""
-    code = [importlib.import_module(f"lumbo.{name}") for name in ("models", "training", "federated")]
-    return store.content_key(hospitals.specification(what.long_side_px), asdict(what), *code)
+    return store.content_key(hospitals.specification(what.long_side_px), asdict(what), _CODE)
 
 
-def clients(what: Size, seed: int) -> list[Client]:
-    """Return the participants with their training and validation films, the largest first."""
+def clients(what: Size, seed: int, site: str = "") -> list[Client]:
+    """Return the participants, or the one called `site`, with their films, the largest first."""
+
     def films(where, split):
         n = max(1, round(where.patients[split] * what.share))
         return hospitals.film_set(where, split, seed + TRAINING_SEEDS, n, what.long_side_px)
 
-    return [Client(h.name, films(h, "training"), films(h, "validation")) for h in hospitals.participants()]
+    return [Client(h.name, films(h, "training"), films(h, "validation"))
+            for h in hospitals.participants() if site in ("", h.name)]
 
 
 def test_sets(what: Size) -> dict[str, FilmSet]:
     """Return every hospital's test films by name: the same patients for every arm and seed."""
-    return {name: hospitals.film_set(h, "test", 0, what.test, what.long_side_px)
+    return {name: hospitals.film_set(h, "test", 0, min(what.test, h.patients["test"]), what.long_side_px)
             for name, h in hospitals.hospitals().items()}
 
 
 def train(job: Job, what: Size, device: torch.device, checkpoint: Path | None = None,
           report: Callable[[Check], None] = lambda check: None) -> tuple[torch.nn.Module, list[Check]]:
     """Train the model of one job; every arm starts from the same weights."""
-    sites = clients(what, job.seed)
+    sites = clients(what, job.seed, job.site)
     model = models.build(job.network, job.seed).to(device)
     if job.arm == "federated":
         history, _ = federated.fedavg(model, sites, what.plan, (job.seed,), checkpoint=checkpoint, report=report)
         return model, history
-    mine = [c for c in sites if job.arm == "centralized" or c.name == job.site]
-    films, held = hospitals.pool([c.train for c in mine]), hospitals.pool([c.validation for c in mine])
+    films, held = hospitals.pool([c.train for c in sites]), hospitals.pool([c.validation for c in sites])
     return model, training.fit(model, films, held, what.plan, (job.seed,), checkpoint, report)
 
 
@@ -173,26 +172,28 @@ def run(what: Size, out: Path, workers: int | None = None, device: str = "auto",
         file that cannot be read.
     """
     out, place, key = Path(out), training.pick_device(device), specification(what)
-    workers = whole("workers", (os.cpu_count() if place.type == "cpu" else 1) if workers is None else workers, 1)
+    workers = whole("workers", (_cores() if place.type == "cpu" else 1) if workers is None else workers, 1)
     todo = [job for job in jobs(what) if not _done(out, job, key)]
     for job in set(jobs(what)) - set(todo):
         report(job.name, what.plan.steps, what.plan.steps)
+    if not todo and (out / "run.json").exists():
+        return read_outcome(out)
+    origin, began = provenance(what, place), time.perf_counter()
+    store.make_folder(out / "jobs")  # a place that cannot be written to is found now, not after training
     test_sets(what), [clients(what, seed) for seed in what.seeds]  # drawn once, before threads share them
+    drawn = time.perf_counter()
     stop = threading.Event()
-    with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+    with training.one_thread_each(workers) as pool:
         try:
-            for done in [pool.submit(_run_job, job, what, out, key, place, stop, report) for job in todo]:
+            for done in as_completed([pool.submit(_run_job, job, what, out, key, place, stop, report) for job in todo]):
                 done.result()
         except BaseException:
             stop.set()  # the other jobs end at their next check, which is on disk by then
             pool.shutdown(cancel_futures=True)
             raise
-    outcome = _collect(what, out)
-    table = results(outcome)
-    store.save_tensors(out / "outcome.safetensors", _flat(outcome), {"size": what.name, "specification": key})
-    store.write_atomic(out / "results.csv", table.to_csv(index=False, float_format="%.4f").encode())
-    store.write_atomic(out / "run.json", json.dumps(provenance(what, out), indent=1).encode())
-    return outcome
+    seconds = {"drawing": round(drawn - began, 1), "training": round(time.perf_counter() - drawn, 1)}
+    _write_tables(what, out, origin | {"seconds": seconds})
+    return read_outcome(out)
 
 
 def read_outcome(folder: Path) -> Outcome:
@@ -202,17 +203,18 @@ def read_outcome(folder: Path) -> Outcome:
     """
     path = Path(folder) / "outcome.safetensors"
     arrays, note = store.load_tensors(path)
-    name = note.get("size")
-    require(name in list(sizes()), str(path), f"size {name!r}", f"one of {', '.join(sizes())}")
-    trained = jobs(size(name))
-    wanted = {f"{owner}/{site}" for owner in (*(job.name for job in trained), "rated", "truth")
-              for site in hospitals.hospitals()}
+    try:
+        trained = [Job(**job) for job in note["jobs"]]
+    except (KeyError, TypeError) as error:
+        raise InputError(str(path), f"a note without jobs, {error}", "what an experiment left") from error
+    sites = sorted({name.partition("/")[2] for name in arrays})
+    wanted = {f"{owner}/{site}" for owner in (*(job.name for job in trained), "rated", "truth") for site in sites}
     odd = sorted(wanted ^ arrays.keys())
-    found = f"{len(odd)} arrays missing or unknown, {odd[:1]}"
-    require(not odd, str(path), found, "the angles of every model on every hospital")
+    found = f"{len(trained)} models, {len(odd)} arrays missing or unknown {odd[:1]}"
+    require(bool(trained) and not odd, str(path), found, "the angles of every model on every hospital")
 
     def by_site(owner):
-        return {site: arrays[f"{owner}/{site}"].astype(np.float64) for site in hospitals.hospitals()}
+        return {site: arrays[f"{owner}/{site}"].astype(np.float64) for site in sites}
 
     return Outcome({job: by_site(job.name) for job in trained}, by_site("rated"), by_site("truth"))
 
@@ -222,16 +224,16 @@ def reference(name: str) -> tuple[Outcome, dict]:
     folder = files("data_synth").joinpath("reference", size(name).name)
     with as_file(folder) as path:
         require(path.is_dir(), "reference", name, "a size whose results ship with the book")
-        return read_outcome(path), json.loads((path / "run.json").read_text())
+        return read_outcome(path), json.loads((path / "run.json").read_text(encoding="utf-8"))
 
 
-def results(outcome: Outcome) -> pd.DataFrame:
+def results(outcome: Outcome, rng: np.random.Generator) -> pd.DataFrame:
     """Score every model on every test set: one tidy row per angle, against rated angles and truth."""
     rows = []
     for job, by_site in outcome.said.items():
         for site, predicted in by_site.items():
             for name, angles_deg in (("rated", outcome.rated[site]), ("truth", outcome.truth[site])):
-                table = evaluation.summary(predicted, angles_deg, np.random.default_rng(0), 1000, reference=name)
+                table = evaluation.summary(predicted, angles_deg, rng, 1000, reference=name)
                 head = asdict(job) | {"tested_on": site, "test": test_kind(job, site)}
                 rows.append(table.assign(**head)[[*head, *table.columns]])
     return pd.concat(rows, ignore_index=True)
@@ -276,18 +278,29 @@ def overview(outcome: Outcome, rng: np.random.Generator, reference: str = "rated
     return table.loc[order.sort_values(["network", "arm", "test"]).index].reset_index(drop=True)
 
 
-def provenance(what: Size, folder: Path) -> dict:
-    """Collect where the results come from: commit, specification, versions, hardware, seconds."""
-    notes = {job.name: store.load_tensors(_prediction_file(folder, job))[1] for job in jobs(what)}
+def provenance(what: Size, device: torch.device) -> dict:
+    """Collect where results come from: size, specification, commit, versions, hardware."""
+    gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
     return {
         "size": asdict(what),
         "specification": specification(what),
         "commit": _commit(),
         "versions": {"lumbo": lumbo.__version__, "python": platform.python_version(), "torch": torch.__version__,
                      "numpy": np.__version__},
-        "hardware": {"processor": _processor(), "cores": os.cpu_count(), "system": platform.system()},
-        "jobs": {name: {k: note[k] for k in ("seconds", "device", "history")} for name, note in notes.items()},
+        "hardware": {"processor": _processor(), "cores": _cores(), "gpu": gpu, "system": platform.system()},
     }
+
+
+def _write_tables(what: Size, out: Path, origin: dict) -> None:
+    """Put all predictions, the scores and the origin of a finished experiment on disk."""
+    outcome = _collect(what, out)
+    note = {"jobs": [asdict(job) for job in outcome.said], "specification": origin["specification"]}
+    store.save_tensors(out / "outcome.safetensors", _flat(outcome), note)
+    table = results(outcome, np.random.default_rng(0))
+    store.write_atomic(out / "results.csv", table.to_csv(index=False, float_format="%.4f").encode())
+    notes = {job.name: store.load_tensors(_prediction_file(out, job))[1] for job in jobs(what)}
+    trained = {name: {k: note[k] for k in ("seconds", "device", "history")} for name, note in notes.items()}
+    store.write_atomic(out / "run.json", json.dumps(origin | {"jobs": trained}, indent=1).encode())
 
 
 def _collect(what: Size, folder: Path) -> Outcome:
@@ -350,9 +363,14 @@ def _commit() -> str | None:
 
     try:
         git("ls-files", "--error-unmatch", "__init__.py")  # an installed copy may lie in somebody else's checkout
-        return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain", ".") else "")
+        return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain", ".", "../data_synth") else "")
     except (OSError, subprocess.CalledProcessError):
         return None
+
+
+def _cores() -> int:
+    """Count the cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _processor() -> str:
@@ -362,3 +380,6 @@ def _processor() -> str:
         return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.processor()
+
+
+_CODE = store.content_key(models, evaluation, training, federated, sys.modules[__name__])

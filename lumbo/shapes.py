@@ -103,7 +103,7 @@ def trunk(patients: Spines, rng: np.random.Generator) -> Trunk:
     belly = rng.normal(1.0, 0.10, (len(depth), 1))
     spine_x = np.stack([np.interp(knots, z, x) for x, z in _posterior_wall(patients)])
     fat = 0.28 * depth * np.array([1.9, 2.1, 1.6, 1.15, 1.0, 1.0, 1.0])
-    front = depth * np.array([0.75, 0.80, 0.95 + 0.0, 1.0, 0.98, 0.95, 0.9]) * belly
+    front = depth * np.array([0.75, 0.80, 0.95, 1.0, 0.98, 0.95, 0.9]) * belly
     dome = np.stack([rng.normal(55, 15, len(depth)), rng.normal(325, 22, len(depth))], -1)
     return Trunk(knots, front, spine_x - 25 - fat, width * np.array([1, 1.05, 1.0, 0.88, 0.85, 0.9, 0.95]), dome)
 

@@ -6,6 +6,7 @@ import inspect
 import json
 import os
 import secrets
+import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from lumbo.errors import InputError
+from lumbo.errors import InputError, require
 
 
 def write_atomic(path: Path, content: bytes) -> Path:
@@ -23,13 +24,9 @@ def write_atomic(path: Path, content: bytes) -> Path:
     """
     path = Path(path)
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    make_folder(path.parent)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = open(draft, "xb")  # with the permissions of any new file: a class may share a cache
-    except OSError as error:
-        raise InputError(str(path), error.strerror, "a folder that can be written to") from error
-    try:
-        with file:
+        with open(draft, "xb") as file:  # with the permissions of any new file: a class may share a cache
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -38,6 +35,17 @@ def write_atomic(path: Path, content: bytes) -> Path:
         raise InputError(str(path), error.strerror, "a disk with room for the file") from error
     finally:
         draft.unlink(missing_ok=True)
+    return path
+
+
+def make_folder(path: Path) -> Path:
+    """Make a folder, or raise `InputError` naming it where nothing can be written."""
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(str(path), error.strerror, "a folder that can be written to") from error
+    require(os.access(path, os.W_OK), str(path), "no permission to write", "a folder that can be written to")
     return path
 
 
@@ -56,13 +64,23 @@ def load_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict]:
         with safe_open(path, "numpy") as file:
             note = json.loads((file.metadata() or {})["note"])
             return {name: file.get_tensor(name) for name in file.keys()}, note
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         problem = str(error).splitlines()[0]
         raise InputError(str(path), problem, "a safetensors file written by lumbo") from error
 
 
+def read_toml(path: Path) -> dict:
+    """Read a TOML file, or raise `InputError` naming it and what is wrong with it."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InputError(path.name, str(error), "a readable TOML file") from error
+
+
 def content_key(*parts: object) -> str:
     """Digest JSON-able parts and modules (by their source) into 16 hex digits.
+
+    Digest modules once, when they are imported: later the file may have been edited.
 
     >>> content_key({"b": 1, "a": 2}) == content_key({"a": 2, "b": 1})
     True
@@ -76,7 +94,7 @@ def content_key(*parts: object) -> str:
 
 def cache_folder() -> Path:
     """Return the folder of derived files: ``$LUMBO_CACHE`` or ``~/.cache/lumbo``."""
-    return Path(os.environ.get("LUMBO_CACHE", Path.home() / ".cache" / "lumbo"))
+    return Path(os.environ.get("LUMBO_CACHE") or Path.home() / ".cache" / "lumbo")
 
 
 def cached_tensors(name: str, make: Callable[[], tuple[dict, dict]]) -> tuple[dict, dict]:

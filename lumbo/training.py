@@ -7,7 +7,9 @@ killed and resumed takes exactly the steps it would have taken.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -17,11 +19,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lumbo import evaluation, store
+from lumbo import evaluation, radiograph, store
 from lumbo.errors import InputError, number, require, whole
 from lumbo.hospitals import FilmSet
 
 Seed = tuple[int, ...]
+LONG_SIDES_PX = range(32, 1025, 16)
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,7 @@ def fit(model: nn.Module, train: FilmSet, validation: FilmSet, plan: Plan, seed:
 
     Parameters
     ----------
-    seed : decides order and augmentation; the same seed gives the same weights on one machine
+    seed : decides order and augmentation; on a CPU the same seed and number of threads give the same weights
     checkpoint : file to keep progress in; an interrupted run resumes from it with the same result
     report : called after each check
 
@@ -124,7 +127,7 @@ def descend(model: nn.Module, advance: Callable[[int], tuple[int, float]], score
     optimizers : by name; what a checkpoint must hold beside the weights
     identity : JSON-able; what a checkpoint must say of itself to belong to this run
     """
-    identity = identity | {"network": type(model).__name__}
+    identity = identity | {"start": digest(value.detach().cpu().numpy() for value in model.state_dict().values())}
     history, best = _resume(checkpoint, model, optimizers, identity)
     for check in range(len(history), plan.checks):
         if _stalled(history, plan.patience):
@@ -148,8 +151,9 @@ def predict(model: nn.Module, films: np.ndarray, batch: int = 50) -> tuple[np.nd
     InputError
         Films of another shape or type.
     """
-    require(films.ndim == 3 and films.dtype == np.uint8, "films", (films.shape, str(films.dtype)),
-            "uint8 of shape (n, height, width)")
+    films = np.asarray(films)
+    fits = films.ndim == 3 and films.dtype == np.uint8 and films.shape[1:] in map(radiograph.canvas, LONG_SIDES_PX)
+    require(fits, "films", (films.shape, str(films.dtype)), "uint8 of shape (n, height, width), such as (n, 256, 208)")
     model.eval()
     device = next(model.parameters()).device
     with torch.inference_mode():
@@ -229,11 +233,26 @@ def new_optimizer(model: nn.Module, plan: Plan) -> torch.optim.Optimizer:
 
 def film_digest(data: FilmSet) -> str:
     """Name a set of films by what training takes from it, in 16 hex digits."""
-    digest = hashlib.sha256()
-    for array in (data.films, data.rated_landmarks_px):
-        digest.update(repr(array.shape).encode())
-        digest.update(array.tobytes())
-    return digest.hexdigest()[:16]
+    return digest((data.films, data.rated_landmarks_px))
+
+
+def digest(arrays: Iterable[np.ndarray]) -> str:
+    """Name arrays by shape and content, in 16 hex digits."""
+    sha = hashlib.sha256()
+    for array in arrays:
+        sha.update(repr(array.shape).encode() + array.tobytes())
+    return sha.hexdigest()[:16]
+
+
+@contextmanager
+def one_thread_each(workers: int) -> Iterator[ThreadPoolExecutor]:
+    """Give a pool whose workers compute on one thread each; the caller's thread count comes back at the end."""
+    before = torch.get_num_threads()
+    try:
+        with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            yield pool
+    finally:
+        torch.set_num_threads(before)
 
 
 def pick_device(name: str = "auto") -> torch.device:

@@ -258,7 +258,7 @@ def test_a_broken_file_is_refused_by_name(how, tmp_path):
     BROKEN[how](path)
     with pytest.raises(InputError) as error:
         load(path)
-    assert error.value.field == str(path)
+    assert error.value.field.startswith(str(path))
     assert len(str(error.value).splitlines()) == 1
 
 

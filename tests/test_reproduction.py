@@ -320,9 +320,9 @@ def test_an_outcome_is_read_whole_or_refused(finished, tmp_path, monkeypatch):
     store.save_tensors(path, {k: v for k, v in arrays.items() if k != "rated/elm"}, note)
     with pytest.raises(InputError, match=r"outcome.safetensors: got .*rated/elm.*allowed: .*every model"):
         read_outcome(tmp_path)
-    for foreign in ({}, {"size": "huge"}, {"size": ["tiny"]}):
+    for foreign in ({}, {"jobs": ["tiny"]}, {"jobs": None}):
         store.save_tensors(path, arrays, foreign)
-        with pytest.raises(InputError, match="outcome.safetensors: got .*size.*allowed: one of tiny"):
+        with pytest.raises(InputError, match="outcome.safetensors: got .*a note without jobs"):
             read_outcome(tmp_path)
 
 
@@ -445,7 +445,7 @@ def test_overview_is_in_order_and_repeatable(invented):
 
 def test_results_names_every_row(invented):
     one = {job: by_site for job, by_site in invented.said.items() if job.seed == 1 and job.network == "landmarks"}
-    table = results(Outcome(one, invented.rated, invented.truth))
+    table = results(Outcome(one, invented.rated, invented.truth), np.random.default_rng(0))
     assert len(table) == 6 * 5 * 2 * 5 and set(table.reference) == {"rated", "truth"}
     row = table.query("site == 'birch' and tested_on == 'aspen' and reference == 'rated' and angle == 'LL'").iloc[0]
     error = one[Job("landmarks", "local", 1, "birch")]["aspen"][:, 3] - invented.rated["aspen"][:, 3]
