@@ -38,7 +38,9 @@ def bare_loop(model, data, plan, steps: int) -> None:
     films, landmarks = torch.from_numpy(data.films), torch.from_numpy(data.rated_landmarks_px).float()
     for step in range(steps):
         index = torch.arange(plan.batch) + step * plan.batch % max(1, len(data) - plan.batch)
-        loss = model.loss(*training.augment(films[index], landmarks[index], plan, np.random.default_rng(step)))
+        loss = model.loss(
+            *training.augment(films[index], landmarks[index], plan, np.random.default_rng(step))
+        )
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -48,8 +50,10 @@ def drawing(long_side_px: int) -> None:
     """Films per second of one hospital, drawn and processed, each time of other patients."""
     where, n = hospitals.hospital("aspen"), 2 * hospitals.CHUNK
     with tempfile.TemporaryDirectory() as cold, mock.patch.dict(os.environ, LUMBO_CACHE=cold):
-        taken = statistics.median(seconds(lambda seed=seed: hospitals.film_set(where, "test", seed, n, long_side_px))
-                                  for seed in range(REPEATS))
+        taken = statistics.median(
+            seconds(lambda seed=seed: hospitals.film_set(where, "test", seed, n, long_side_px))
+            for seed in range(REPEATS)
+        )
     print(f"films drawn a second: {n / taken:.0f}")
 
 
@@ -62,8 +66,10 @@ def training_loop(network: str, sites, steps: int) -> None:
         training.run_steps(model, training.new_optimizer(model, plan), data, plan, (0,), 0, steps, steps)
 
     taken = medians(bare=lambda: bare_loop(models.build(network, 0), data, plan, steps), ours=ours)
-    print(f"{network}: {taken['ours'] / steps * 1000:.1f} ms a step of {plan.batch} films, "
-          f"{taken['ours'] / taken['bare']:.2f} x a bare loop")
+    print(
+        f"{network}: {taken['ours'] / steps * 1000:.1f} ms a step of {plan.batch} films, "
+        f"{taken['ours'] / taken['bare']:.2f} x a bare loop"
+    )
 
 
 def one_round(network: str, sites) -> None:
@@ -81,8 +87,10 @@ def one_round(network: str, sites) -> None:
     cores = os.cpu_count() or 1
     taken = medians(one=lambda: with_workers(1), many=lambda: with_workers(cores))
     equal = "equal" if torch.equal(kept[1], kept[cores]) else "DIFFERENT"
-    print(f"{network}: a round takes {taken['one'] / taken['many']:.2f} x as long with 1 worker as with {cores}; "
-          f"weights {equal}")
+    print(
+        f"{network}: a round takes {taken['one'] / taken['many']:.2f} x as long with 1 worker as with {cores}; "
+        f"weights {equal}"
+    )
 
 
 def main() -> None:
@@ -95,9 +103,13 @@ def main() -> None:
     torch.set_num_threads(1)
     sites = []
     for where in hospitals.participants():
-        n = max(16, options.films * where.patients["training"] // hospitals.participants()[0].patients["training"])
-        train, held = (hospitals.film_set(where, split, 0, m, options.long_side_px)
-                       for split, m in (("training", n), ("validation", 16)))
+        n = max(
+            16, options.films * where.patients["training"] // hospitals.participants()[0].patients["training"]
+        )
+        train, held = (
+            hospitals.film_set(where, split, 0, m, options.long_side_px)
+            for split, m in (("training", n), ("validation", 16))
+        )
         sites.append(federated.Client(where.name, train, held))
     for network in models.NETWORKS:
         training_loop(network, sites, steps=12)

@@ -51,7 +51,7 @@ def reproduce(options) -> int:
         outcome = reproduction.run(what, out, options.workers, options.device, report)
     table = reproduction.overview(outcome, np.random.default_rng(0))
     print(table.to_string(index=False, float_format=lambda value: f"{value:.2f}"))
-    print(f"MAE in degrees against rated angles, 95 % interval over test patients.  All of it: {out}/results.csv")
+    print(f"MAE in degrees against rated angles, 95 % interval over patients.  All of it: {out}/results.csv")
     return 0
 
 
@@ -59,10 +59,18 @@ def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog="lumbo", description="Not for clinical use.")
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True)
-    run = commands.add_parser("reproduce", help="train local, centralized and federated models and compare them")
-    run.add_argument("--size", default="fast", help=f"one of {', '.join(reproduction.sizes())} (default: fast)")
-    run.add_argument("--out", type=Path, help="folder of the results (default: runs/SIZE); resumes what is there")
-    run.add_argument("--workers", type=_whole, metavar="N", help="models trained at the same moment (default: one a core)")
+    run = commands.add_parser(
+        "reproduce", help="train local, centralized and federated models and compare them"
+    )
+    run.add_argument(
+        "--size", default="fast", help=f"one of {', '.join(reproduction.sizes())} (default: fast)"
+    )
+    run.add_argument(
+        "--out", type=Path, help="folder of the results (default: runs/SIZE); resumes what is there"
+    )
+    run.add_argument(
+        "--workers", type=_whole, metavar="N", help="models trained at the same moment (default: one a core)"
+    )
     run.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: auto)")
     run.add_argument("--quiet", action="store_true", help="no progress bar")
     run.set_defaults(command=reproduce, usage=" ".join(run.format_usage().split()[2:]))

@@ -239,6 +239,8 @@ def _check_segments(table: dict) -> None:
     require(limits == sorted(limits), "segments.pi_classes", limits, "ascending limits")
     for key, low, high in (("mean", -30.0, 60.0), ("sd", 0.1, 30.0)):
         shape = [len(row) if isinstance(row, list) else 0 for row in table[key]]
-        require(shape == [5] * (len(limits) + 1), f"segments.{key}", table[key], "a row of five for each PI class")
+        require(
+            shape == [5] * (len(limits) + 1), f"segments.{key}", table[key], "a row of five for each PI class"
+        )
         for value in sum(table[key], []):
             number(f"segments.{key}", value, low, high)

@@ -19,9 +19,17 @@ from torch import Tensor, nn
 from lumbo.errors import require, whole
 from lumbo.hospitals import FilmSet
 from lumbo.training import (
-    Check, Plan, Seed, descend, film_digest, new_optimizer, one_thread_each, run_steps, steps_per_epoch,
+    Check,
+    Plan,
+    Seed,
+    descend,
+    film_digest,
+    new_optimizer,
+    one_thread_each,
+    run_steps,
+    steps_per_epoch,
     validation_mae,
-)  # fmt: skip
+)
 
 State = dict[str, Tensor]
 
@@ -51,9 +59,16 @@ def rounds(clients: list[Client], plan: Plan) -> int:
     return plan.steps // per_round
 
 
-def fedavg(model: nn.Module, clients: list[Client], plan: Plan, seed: Seed, workers: int = 1, carry: bool = False,
-           checkpoint: Path | None = None,
-           report: Callable[[Check], None] = lambda check: None) -> tuple[list[Check], list[Transfer]]:
+def fedavg(
+    model: nn.Module,
+    clients: list[Client],
+    plan: Plan,
+    seed: Seed,
+    workers: int = 1,
+    carry: bool = False,
+    checkpoint: Path | None = None,
+    report: Callable[[Check], None] = lambda check: None,
+) -> tuple[list[Check], list[Transfer]]:
     """Train `model` in place by federated averaging (McMahan et al. 2017); leave the best weights in it.
 
     Parameters
@@ -89,8 +104,10 @@ def fedavg(model: nn.Module, clients: list[Client], plan: Plan, seed: Seed, work
 
     def advance(round_: int) -> tuple[int, float]:
         start = {name: value.clone() for name, value in model.state_dict().items()}
-        jobs = [(lambda k=k: _local_update(start, k, clients[k], benches, plan, seed, round_, carry))
-                for k in range(len(clients))]
+        jobs = [
+            (lambda k=k: _local_update(start, k, clients[k], benches, plan, seed, round_, carry))
+            for k in range(len(clients))
+        ]
         losses = []
 
         def updates():
@@ -155,15 +172,25 @@ def _benches(model, clients, plan, workers, carry):
     return queue
 
 
-def _local_update(start: State, k: int, client: Client, benches, plan, seed, round_, carry) -> tuple[State, float]:
+def _local_update(
+    start: State, k: int, client: Client, benches, plan, seed, round_, carry
+) -> tuple[State, float]:
     """Let client k take one epoch of steps from the global weights: (its weights, mean loss)."""
     net = benches[k].model if carry else benches.get()
     try:
         net.load_state_dict(start)
         optimizer = benches[k].optimizer if carry else new_optimizer(net, plan)
         steps = _local_steps(client, plan)
-        loss = run_steps(net, optimizer, client.train, plan, (*seed, k), round_ * steps, (round_ + 1) * steps,
-                         plan.checks * steps)
+        loss = run_steps(
+            net,
+            optimizer,
+            client.train,
+            plan,
+            (*seed, k),
+            round_ * steps,
+            (round_ + 1) * steps,
+            plan.checks * steps,
+        )
         return {name: value.clone() for name, value in net.state_dict().items()}, loss
     finally:
         if not carry:
@@ -175,7 +202,7 @@ def _local_steps(client: Client, plan: Plan) -> int:
 
 
 def _in_order(jobs: list[Callable], workers: int) -> Iterator:
-    """Run jobs on threads and yield their results in order, with at most one more under way than there are workers."""
+    """Run jobs on threads; yield their results in order, with one more under way than workers at most."""
     with one_thread_each(workers) as pool:
         running = deque()
         for job in jobs:

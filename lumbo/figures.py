@@ -21,18 +21,30 @@ STYLES = {  # colour and marker of each arm, the same in every chapter
 _PLATE, _HIP = "#E69F00", "#56B4E9"
 
 
-def films(films: np.ndarray, landmarks_px: np.ndarray | None = None, titles: Sequence[str] = (),
-          columns: int = 4, size: float = 2.2) -> Figure:
+def films(
+    films: np.ndarray,
+    landmarks_px: np.ndarray | None = None,
+    titles: Sequence[str] = (),
+    columns: int = 4,
+    size: float = 2.2,
+) -> Figure:
     """Show films (n, h, w) side by side, with the landmarks (n, 6, 2) drawn where they are given."""
     columns = min(columns, len(films))
     rows = -(-len(films) // columns)
-    figure, axes = plt.subplots(rows, columns, squeeze=False, layout="constrained",
-                                figsize=(columns * size, rows * size * films.shape[1] / films.shape[2]))
+    figure, axes = plt.subplots(
+        rows,
+        columns,
+        squeeze=False,
+        layout="constrained",
+        figsize=(columns * size, rows * size * films.shape[1] / films.shape[2]),
+    )
     for i, ax in enumerate(axes.flat):
         ax.axis("off")
         if i >= len(films):
             continue
-        _ = ax.imshow(films[i], cmap="gray", vmin=0, vmax=np.iinfo(films.dtype).max if films.dtype.kind == "u" else 1)
+        _ = ax.imshow(
+            films[i], cmap="gray", vmin=0, vmax=np.iinfo(films.dtype).max if films.dtype.kind == "u" else 1
+        )
         if i < len(titles):
             _ = ax.set_title(titles[i], fontsize=9)
         if landmarks_px is not None:
@@ -45,7 +57,9 @@ def descents(histories: dict[str, list], label: str = "validation MAE (degrees)"
     """Plot the validation error of training runs against the optimiser steps they took."""
     figure, ax = plt.subplots(figsize=(6.4, 3.4), layout="constrained")
     for (name, history), marker in zip(histories.items(), "osD^vPX*"):
-        _ = ax.plot([c.steps for c in history], [c.validation_mae for c in history], marker=marker, label=name)
+        _ = ax.plot(
+            [c.steps for c in history], [c.validation_mae for c in history], marker=marker, label=name
+        )
     _ = ax.set(xlabel="optimiser steps", ylabel=label, ylim=(0, None))
     _ = ax.legend(frameon=False)
     ax.spines[["top", "right"]].set_visible(False)

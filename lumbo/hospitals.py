@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from lumbo import anatomy, angles, errors, radiograph, shapes, store
-from lumbo.errors import InputError, fields, number, require, whole
+from lumbo.errors import fields, number, require, whole
 
 SPLITS = ("training", "validation", "test")
 ROLES = ("participant", "outsider")
@@ -81,7 +81,9 @@ class FilmSet:
 
 def pool(parts: list[FilmSet]) -> FilmSet:
     """Put film sets one after the other: what centralized training needs and federated training avoids."""
-    return FilmSet(**{name: np.concatenate([getattr(p, name) for p in parts]) for name in FilmSet.__dataclass_fields__})
+    return FilmSet(
+        **{name: np.concatenate([getattr(p, name) for p in parts]) for name in FilmSet.__dataclass_fields__}
+    )
 
 
 @cache
@@ -125,19 +127,26 @@ def check_hospital(name: str, table: dict) -> Hospital:
     for split in SPLITS:
         needed = split == "test" or table["role"] == "participant"
         whole(f"{name}.patients.{split}", patients[split], 1 if needed else 0, 1_000_000)
-    mixture = fields(f"{name}.mixture", table["mixture"], set(anatomy.cohort_names()), set(anatomy.cohort_names()))
+    mixture = fields(
+        f"{name}.mixture", table["mixture"], set(anatomy.cohort_names()), set(anatomy.cohort_names())
+    )
     shares = [number(f"{name}.mixture.{who}", share, 0, 1) for who, share in mixture.items()]
     require(abs(sum(shares) - 1) < 1e-9, f"{name}.mixture", sum(shares), "shares that sum to 1")
     for share in ("implanted", "mirrored"):
         number(f"{name}.{share}", table[share], 0, 1)
     require(isinstance(table["inverted"], bool), f"{name}.inverted", table["inverted"], "true or false")
-    scanner, rater = _check_scanner(name, table["scanner"]), fields(f"{name}.rater", table["rater"], set(_RATER))
+    scanner, rater = (
+        _check_scanner(name, table["scanner"]),
+        fields(f"{name}.rater", table["rater"], set(_RATER)),
+    )
     for key in _RATER:
         number(f"{name}.rater.{key}", rater[key], 0, 20)
     return Hospital(name=name, **table | {"scanner": scanner, "rater": Rater(**rater)})
 
 
-def film_set(where: Hospital, split: str, seed: int = 0, n: int | None = None, long_side_px: int = 256) -> FilmSet:
+def film_set(
+    where: Hospital, split: str, seed: int = 0, n: int | None = None, long_side_px: int = 256
+) -> FilmSet:
     """Draw films of one split of a hospital, or take them from the cache.
 
     Parameters
@@ -157,7 +166,11 @@ def film_set(where: Hospital, split: str, seed: int = 0, n: int | None = None, l
         starts = range(0, max(n, 1), CHUNK)
         parts = [_draw(where, split, seed, start // CHUNK, long_side_px) for start in starts]
         drawn = pool(parts)[:n]
-        return {name: getattr(drawn, name) for name in _STORED}, {"site": where.name, "split": split, "seed": seed}
+        return {name: getattr(drawn, name) for name in _STORED}, {
+            "site": where.name,
+            "split": split,
+            "seed": seed,
+        }
 
     arrays, _ = store.cached_tensors(f"films/{where.name}-{split}-{key}", make)
     return FilmSet(**arrays, site=np.full(n, where.name))

@@ -39,7 +39,9 @@ class Regressor(nn.Module):
         super().__init__()
         self.encoder = Encoder()
         grid = POOLED[0] * POOLED[1]
-        self.head = nn.Sequential(nn.Flatten(), nn.Linear(CHANNELS[-1] * grid, 64), nn.ReLU(), nn.Linear(64, 4))
+        self.head = nn.Sequential(
+            nn.Flatten(), nn.Linear(CHANNELS[-1] * grid, 64), nn.ReLU(), nn.Linear(64, 4)
+        )
 
     def forward(self, films: Tensor) -> Prediction:
         """Predict angles from films (n, 1, h, w)."""
@@ -92,7 +94,9 @@ class Encoder(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.stem = nn.Sequential(nn.Conv2d(1, CHANNELS[0], 7, STRIDE, 3), nn.GroupNorm(8, CHANNELS[0]), nn.ReLU())
+        self.stem = nn.Sequential(
+            nn.Conv2d(1, CHANNELS[0], 7, STRIDE, 3), nn.GroupNorm(8, CHANNELS[0]), nn.ReLU()
+        )
         steps = zip(CHANNELS, CHANNELS[1:])
         self.stages = nn.ModuleList(nn.Sequential(block(a, b, 2), block(b, b)) for a, b in steps)
 
@@ -117,7 +121,7 @@ def pool(features: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def _windows(have: int, want: int) -> Tensor:
-    """Weights that average `have` cells into `want` windows, (want, have); windows share cells where they must."""
+    """Weights that average `have` cells into `want` windows, which may share cells: (want, have)."""
     cell, window = torch.arange(have), torch.arange(want)[:, None]
     inside = (cell >= window * have // want) & (cell < -(-(window + 1) * have // want))
     return inside / inside.sum(1, keepdim=True)
@@ -152,7 +156,7 @@ def build(network: str, seed: int) -> nn.Module:
 
 
 def initialise(model: nn.Module, generator: torch.Generator) -> nn.Module:
-    """Draw all weights anew: He et al. 2015 for convolutions and layers, the identity for norms, zero biases."""
+    """Draw all weights anew: He et al. 2015 for convolutions and layers; norms 1, biases 0."""
     for layer in model.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
             nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu", generator=generator)
@@ -182,7 +186,9 @@ def load(path: Path) -> nn.Module:
     fits = {name: tuple(value.shape) for name, value in model.state_dict().items()}
     found = {name: value.shape for name, value in arrays.items()}
     for name in sorted(fits.keys() | found.keys()):
-        require(fits.get(name) == found.get(name), f"{path}: {name}", found.get(name), f"shape {fits.get(name)}")
+        require(
+            fits.get(name) == found.get(name), f"{path}: {name}", found.get(name), f"shape {fits.get(name)}"
+        )
         require(bool(np.isfinite(arrays[name]).all()), f"{path}: {name}", "not finite", "finite weights")
     model.load_state_dict({name: torch.from_numpy(value) for name, value in arrays.items()})
     return model

@@ -80,7 +80,10 @@ def aim(patients: Spines, scanner: Scanner, long_side_px: int, rng: np.random.Ge
     pixel_mm = max(scanner.field_mm[1] / height, scanner.field_mm[0] / width)
     points = patients.landmarks_mm
     reach = np.array(scanner.field_mm) / 2 / magnification(points[..., 1:2], scanner) - MARGIN_MM
-    lowest, highest = (points[..., ::2] - reach).max(1), (points[..., ::2] + reach).min(1)  # where all are inside
+    lowest, highest = (
+        (points[..., ::2] - reach).max(1),
+        (points[..., ::2] + reach).min(1),
+    )  # where all are inside
     middle, slack = (lowest + highest) / 2, np.maximum(highest - lowest, 0) / 2
     off = rng.normal(0, scanner.aim_mm, middle.shape)
     return Exposure(middle + np.clip(off, -slack, slack), pixel_mm, (height, width))
@@ -110,8 +113,9 @@ def magnification(y_mm, scanner: Scanner):
     return scanner.source_mm / (scanner.source_mm - scanner.object_mm - y_mm)
 
 
-def attenuation(solids: list[shapes.Solid], trunk: shapes.Trunk, scanner: Scanner,
-                exposure: Exposure) -> torch.Tensor:
+def attenuation(
+    solids: list[shapes.Solid], trunk: shapes.Trunk, scanner: Scanner, exposure: Exposure
+) -> torch.Tensor:
     """Integrate attenuation along every ray, shape (n, height, width), no unit."""
     soft = _trunk(trunk, scanner, exposure)
     total = F.pad(soft.flatten(), (0, 1))  # the last pixel takes what falls off a film
@@ -120,7 +124,9 @@ def attenuation(solids: list[shapes.Solid], trunk: shapes.Trunk, scanner: Scanne
     return total[:-1].view(soft.shape).clamp_(min=0)
 
 
-def expose(absorbed: torch.Tensor, scanner: Scanner, exposure: Exposure, rng: np.random.Generator) -> torch.Tensor:
+def expose(
+    absorbed: torch.Tensor, scanner: Scanner, exposure: Exposure, rng: np.random.Generator
+) -> torch.Tensor:
     """Turn attenuation into detected signal in [0, 1]: Beer-Lambert, scatter, noise, blur, field edges."""
     primary = torch.exp(-absorbed)
     veil = torch.exp(-_smooth(absorbed, SCATTER_MM / exposure.pixel_mm))
@@ -131,7 +137,9 @@ def expose(absorbed: torch.Tensor, scanner: Scanner, exposure: Exposure, rng: np
     return _blur(noisy, scanner.blur_mm / exposure.pixel_mm).clamp_(1e-6, 1)
 
 
-def develop(signal: torch.Tensor, scanner: Scanner, exposure: Exposure, rng: np.random.Generator) -> torch.Tensor:
+def develop(
+    signal: torch.Tensor, scanner: Scanner, exposure: Exposure, rng: np.random.Generator
+) -> torch.Tensor:
     """Process detected signal into grey levels in [0, 1], bone bright: logarithm, window, edges, gamma."""
     inside = _field(scanner, exposure)
     density = -torch.log(signal)
@@ -159,7 +167,9 @@ canonical = present  # mirroring and inverting undo themselves
 
 
 def _draw_prisms(total, prisms, scanner, exposure):
-    flat = np.concatenate([prisms.corners_mm[..., :1], 0 * prisms.corners_mm[..., :1], prisms.corners_mm[..., 1:]], -1)
+    flat = np.concatenate(
+        [prisms.corners_mm[..., :1], 0 * prisms.corners_mm[..., :1], prisms.corners_mm[..., 1:]], -1
+    )
     corners = torch.from_numpy(project(flat, scanner, exposure)).float().flatten(0, 1)
     points, target = _patches(corners.amin(1), corners.amax(1), exposure.shape, prisms.corners_mm.shape[1])
     px = magnification(0.0, scanner) / exposure.pixel_mm
@@ -187,7 +197,11 @@ def _draw_prisms(total, prisms, scanner, exposure):
 def _draw_ellipsoids(total, solid, scanner, exposure):
     n, k = solid.center_mm.shape[:2]
     center = torch.from_numpy(project(solid.center_mm, scanner, exposure)).float().flatten(0, 1)
-    px = torch.from_numpy(magnification(solid.center_mm[..., 1], scanner) / exposure.pixel_mm).float().flatten()
+    px = (
+        torch.from_numpy(magnification(solid.center_mm[..., 1], scanner) / exposure.pixel_mm)
+        .float()
+        .flatten()
+    )
     semi = torch.from_numpy(np.broadcast_to(solid.semi_mm, (n, k, 3)).copy()).float().flatten(0, 1)
     turn = torch.from_numpy(np.radians(np.broadcast_to(solid.turn_deg, (n, k)).copy())).float().flatten()
     reach = (semi[:, :2].amax(1) * px)[:, None]
@@ -205,12 +219,20 @@ def _draw_rods(total, solid, scanner, exposure):
     density = _column(solid.density, (n, k))
     if not density.any():
         return
-    start, end = (torch.from_numpy(project(p, scanner, exposure)).float().flatten(0, 1)
-                  for p in (solid.start_mm, solid.end_mm))
+    start, end = (
+        torch.from_numpy(project(p, scanner, exposure)).float().flatten(0, 1)
+        for p in (solid.start_mm, solid.end_mm)
+    )
     depth = (solid.start_mm[..., 1] + solid.end_mm[..., 1]) / 2
-    radius = torch.from_numpy(solid.radius_mm * magnification(depth, scanner) / exposure.pixel_mm).float().flatten()
+    radius = (
+        torch.from_numpy(solid.radius_mm * magnification(depth, scanner) / exposure.pixel_mm)
+        .float()
+        .flatten()
+    )
     reach = radius[:, None] + 1
-    points, target = _patches(torch.minimum(start, end) - reach, torch.maximum(start, end) + reach, exposure.shape, k)
+    points, target = _patches(
+        torch.minimum(start, end) - reach, torch.maximum(start, end) + reach, exposure.shape, k
+    )
     span = end - start
     share = _along(points, start, span / (span * span).sum(-1, keepdim=True)).clamp(0, 1)
     gap = [points[i] - start[:, i, None, None] - share * span[:, i, None, None] for i in (0, 1)]
@@ -228,8 +250,11 @@ def _trunk(trunk, scanner, exposure):
     z = exposure.center_mm[:, 1:] + ((height - 1) / 2 - np.arange(height)) * scale
     x = exposure.center_mm[:, :1] + ((width - 1) / 2 - np.arange(width)) * scale
     front, back, half_width = (
-        torch.from_numpy(np.stack([np.interp(row, trunk.knots_mm, knot) for row, knot in zip(z, values)])).float()
-        for values in (trunk.front_mm, trunk.back_mm, trunk.half_width_mm))
+        torch.from_numpy(
+            np.stack([np.interp(row, trunk.knots_mm, knot) for row, knot in zip(z, values)])
+        ).float()
+        for values in (trunk.front_mm, trunk.back_mm, trunk.half_width_mm)
+    )
     x, z = torch.from_numpy(x).float()[:, None], torch.from_numpy(z).float()[:, :, None]
     middle, half_depth = ((front + back) / 2)[..., None], ((front - back) / 2)[..., None]
     chord = (1 - ((x - middle) / half_depth).square().square()).clamp_(min=0).sqrt()
@@ -264,8 +289,9 @@ def _add(total, target, values):
 
 def _along(points, origin, direction):
     """Dot product of (points - origin) with a direction, one of each per solid."""
-    return ((points[0] - origin[:, 0, None, None]) * direction[:, 0, None, None]
-            + (points[1] - origin[:, 1, None, None]) * direction[:, 1, None, None])
+    return (points[0] - origin[:, 0, None, None]) * direction[:, 0, None, None] + (
+        points[1] - origin[:, 1, None, None]
+    ) * direction[:, 1, None, None]
 
 
 def _column(values, shape):
@@ -297,7 +323,7 @@ def _blur(films, sigma_px):
     radius = int(np.ceil(3 * sigma_px))
     if radius < 1 or sigma_px < 0.05:
         return films.clone()
-    weights = np.exp(-np.arange(-radius, radius + 1) ** 2 / (2 * sigma_px**2))
+    weights = np.exp(-(np.arange(-radius, radius + 1) ** 2) / (2 * sigma_px**2))
     weights = [float(weight) for weight in weights / weights.sum()]
     padded = F.pad(films[:, None], (radius,) * 4, mode="replicate")[:, 0]
     for axis in (1, 2):  # adding shifted copies beats a one-channel convolution twentyfold on a CPU

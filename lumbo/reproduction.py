@@ -114,9 +114,16 @@ def check_size(name: str, table: dict) -> Size:
 def jobs(what: Size) -> list[Job]:
     """List the models of an experiment, the longest to train first."""
     sites = [h.name for h in hospitals.participants()]
-    return [job for seed in what.seeds for network in what.networks
-            for job in (Job(network, "federated", seed), Job(network, "centralized", seed),
-                        *(Job(network, "local", seed, site) for site in sites))]
+    return [
+        job
+        for seed in what.seeds
+        for network in what.networks
+        for job in (
+            Job(network, "federated", seed),
+            Job(network, "centralized", seed),
+            *(Job(network, "local", seed, site) for site in sites),
+        )
+    ]
 
 
 def specification(what: Size) -> str:
@@ -131,30 +138,47 @@ def clients(what: Size, seed: int, site: str = "") -> list[Client]:
         n = max(1, round(where.patients[split] * what.share))
         return hospitals.film_set(where, split, seed + TRAINING_SEEDS, n, what.long_side_px)
 
-    return [Client(h.name, films(h, "training"), films(h, "validation"))
-            for h in hospitals.participants() if site in ("", h.name)]
+    return [
+        Client(h.name, films(h, "training"), films(h, "validation"))
+        for h in hospitals.participants()
+        if site in ("", h.name)
+    ]
 
 
 def test_sets(what: Size) -> dict[str, FilmSet]:
     """Return every hospital's test films by name: the same patients for every arm and seed."""
-    return {name: hospitals.film_set(h, "test", 0, min(what.test, h.patients["test"]), what.long_side_px)
-            for name, h in hospitals.hospitals().items()}
+    return {
+        name: hospitals.film_set(h, "test", 0, min(what.test, h.patients["test"]), what.long_side_px)
+        for name, h in hospitals.hospitals().items()
+    }
 
 
-def train(job: Job, what: Size, device: torch.device, checkpoint: Path | None = None,
-          report: Callable[[Check], None] = lambda check: None) -> tuple[torch.nn.Module, list[Check]]:
+def train(
+    job: Job,
+    what: Size,
+    device: torch.device,
+    checkpoint: Path | None = None,
+    report: Callable[[Check], None] = lambda check: None,
+) -> tuple[torch.nn.Module, list[Check]]:
     """Train the model of one job; every arm starts from the same weights."""
     sites = clients(what, job.seed, job.site)
     model = models.build(job.network, job.seed).to(device)
     if job.arm == "federated":
-        history, _ = federated.fedavg(model, sites, what.plan, (job.seed,), checkpoint=checkpoint, report=report)
+        history, _ = federated.fedavg(
+            model, sites, what.plan, (job.seed,), checkpoint=checkpoint, report=report
+        )
         return model, history
     films, held = hospitals.pool([c.train for c in sites]), hospitals.pool([c.validation for c in sites])
     return model, training.fit(model, films, held, what.plan, (job.seed,), checkpoint, report)
 
 
-def run(what: Size, out: Path, workers: int | None = None, device: str = "auto",
-        report: Callable[[str, int, int], None] = lambda job, steps, total: None) -> Outcome:
+def run(
+    what: Size,
+    out: Path,
+    workers: int | None = None,
+    device: str = "auto",
+    report: Callable[[str, int, int], None] = lambda job, steps, total: None,
+) -> Outcome:
     """Train and test every model of an experiment that `out` does not hold yet; write the tables.
 
     Parameters
@@ -185,7 +209,9 @@ def run(what: Size, out: Path, workers: int | None = None, device: str = "auto",
     stop = threading.Event()
     with training.one_thread_each(workers) as pool:
         try:
-            for done in as_completed([pool.submit(_run_job, job, what, out, key, place, stop, report) for job in todo]):
+            for done in as_completed(
+                [pool.submit(_run_job, job, what, out, key, place, stop, report) for job in todo]
+            ):
                 done.result()
         except BaseException:
             stop.set()  # the other jobs end at their next check, which is on disk by then
@@ -208,7 +234,9 @@ def read_outcome(folder: Path) -> Outcome:
     except (KeyError, TypeError) as error:
         raise InputError(str(path), f"a note without jobs, {error}", "what an experiment left") from error
     sites = sorted({name.partition("/")[2] for name in arrays})
-    wanted = {f"{owner}/{site}" for owner in (*(job.name for job in trained), "rated", "truth") for site in sites}
+    wanted = {
+        f"{owner}/{site}" for owner in (*(job.name for job in trained), "rated", "truth") for site in sites
+    }
     odd = sorted(wanted ^ arrays.keys())
     found = f"{len(trained)} models, {len(odd)} arrays missing or unknown {odd[:1]}"
     require(bool(trained) and not odd, str(path), found, "the angles of every model on every hospital")
@@ -246,8 +274,9 @@ def test_kind(job: Job, site: str) -> str:
     return "participant" if job.arm == "local" and job.site != site else "internal"
 
 
-def overview(outcome: Outcome, rng: np.random.Generator, reference: str = "rated",
-             resamples: int = 2000) -> pd.DataFrame:
+def overview(
+    outcome: Outcome, rng: np.random.Generator, reference: str = "rated", resamples: int = 2000
+) -> pd.DataFrame:
     """Average the MAE of all angles over models and hospitals: one row per network, arm and kind of test.
 
     Parameters
@@ -261,7 +290,9 @@ def overview(outcome: Outcome, rng: np.random.Generator, reference: str = "rated
     """
     require(reference in evaluation.REFERENCES, "reference", reference, "rated or truth")
     target = getattr(outcome, reference)
-    draws = {site: rng.integers(len(angles), size=(resamples, len(angles))) for site, angles in target.items()}
+    draws = {
+        site: rng.integers(len(angles), size=(resamples, len(angles))) for site, angles in target.items()
+    }
     cells: dict[tuple, list] = {}
     for job, by_site in outcome.said.items():
         for site, predicted in by_site.items():
@@ -285,8 +316,12 @@ def provenance(what: Size, device: torch.device) -> dict:
         "size": asdict(what),
         "specification": specification(what),
         "commit": _commit(),
-        "versions": {"lumbo": lumbo.__version__, "python": platform.python_version(), "torch": torch.__version__,
-                     "numpy": np.__version__},
+        "versions": {
+            "lumbo": lumbo.__version__,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+        },
         "hardware": {"processor": _processor(), "cores": _cores(), "gpu": gpu, "system": platform.system()},
     }
 
@@ -315,8 +350,11 @@ def _flat(outcome: Outcome) -> dict[str, np.ndarray]:
     """Name each array ``owner/hospital``, in float32: a thousandth of a degree is enough."""
     owners = {job.name: by_site for job, by_site in outcome.said.items()}
     owners |= {"rated": outcome.rated, "truth": outcome.truth}
-    return {f"{owner}/{site}": values.astype(np.float32) for owner, by_site in owners.items()
-            for site, values in by_site.items()}
+    return {
+        f"{owner}/{site}": values.astype(np.float32)
+        for owner, by_site in owners.items()
+        for site, values in by_site.items()
+    }
 
 
 def _run_job(job, what, out, key, device, stop, report) -> None:
@@ -331,9 +369,16 @@ def _run_job(job, what, out, key, device, stop, report) -> None:
     unfinished = out / "jobs" / f"{job.name}.unfinished-{key}.safetensors"
     model, history = train(job, what, device, unfinished, checked)
     said = {site: training.predict(model, test.films)[0] for site, test in test_sets(what).items()}
-    models.save(out / "jobs" / f"{job.name}.weights.safetensors", model, {"job": asdict(job), "specification": key})
-    note = {"job": asdict(job), "specification": key, "history": history, "device": str(device),
-            "seconds": round(time.perf_counter() - began, 1)}
+    models.save(
+        out / "jobs" / f"{job.name}.weights.safetensors", model, {"job": asdict(job), "specification": key}
+    )
+    note = {
+        "job": asdict(job),
+        "specification": key,
+        "history": history,
+        "device": str(device),
+        "seconds": round(time.perf_counter() - began, 1),
+    }
     store.save_tensors(_prediction_file(out, job), said, note)
     unfinished.unlink(missing_ok=True)
     report(job.name, what.plan.steps, what.plan.steps)
@@ -350,7 +395,9 @@ def _done(folder: Path, job: Job, key: str) -> bool:
         return False
     made = store.load_tensors(path)[1].get("specification")
     if made != key:
-        raise InputError(str(path), f"specification {made}", f"{key}; choose another folder or delete this one")
+        raise InputError(
+            str(path), f"specification {made}", f"{key}; choose another folder or delete this one"
+        )
     return True
 
 
@@ -362,8 +409,12 @@ def _commit() -> str | None:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
-        git("ls-files", "--error-unmatch", "__init__.py")  # an installed copy may lie in somebody else's checkout
-        return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain", ".", "../data_synth") else "")
+        git(
+            "ls-files", "--error-unmatch", "__init__.py"
+        )  # an installed copy may lie in somebody else's checkout
+        return git("rev-parse", "HEAD") + (
+            "+changes" if git("status", "--porcelain", ".", "../data_synth") else ""
+        )
     except (OSError, subprocess.CalledProcessError):
         return None
 

@@ -105,7 +105,9 @@ def trunk(patients: Spines, rng: np.random.Generator) -> Trunk:
     fat = 0.28 * depth * np.array([1.9, 2.1, 1.6, 1.15, 1.0, 1.0, 1.0])
     front = depth * np.array([0.75, 0.80, 0.95, 1.0, 0.98, 0.95, 0.9]) * belly
     dome = np.stack([rng.normal(55, 15, len(depth)), rng.normal(325, 22, len(depth))], -1)
-    return Trunk(knots, front, spine_x - 25 - fat, width * np.array([1, 1.05, 1.0, 0.88, 0.85, 0.9, 0.95]), dome)
+    return Trunk(
+        knots, front, spine_x - 25 - fat, width * np.array([1, 1.05, 1.0, 0.88, 0.85, 0.9, 0.95]), dome
+    )
 
 
 def _posterior_wall(patients):
@@ -156,8 +158,11 @@ def _posterior_elements(patients, rng):
     return [
         Ellipsoids(pedicle, ones * [10.0, 6.0, 14.0], tilt, CANCELLOUS * 1.3),
         Ellipsoids(facet, ones * [9.0, 15.0, 16.0], tilt + 70, CANCELLOUS * 1.4),
-        Prisms(np.stack([root + 9 * upwards, tip + 7 * upwards, tip - 9 * upwards, root - 9 * upwards], 2),
-               np.full((n, k), 4.5), CANCELLOUS * 2.2),
+        Prisms(
+            np.stack([root + 9 * upwards, tip + 7 * upwards, tip - 9 * upwards, root - 9 * upwards], 2),
+            np.full((n, k), 4.5),
+            CANCELLOUS * 2.2,
+        ),
     ]
 
 
@@ -196,7 +201,12 @@ def _ribs(patients, rng):
     root = np.concatenate([_in_space(root, y) for y in (45.0, -45.0)], 1)
     side, size = np.sign(root[..., 1]), root.shape[:2]
     reach, drop = rng.normal(95, 15, size), rng.normal(75, 12, size)
-    bends = [(0.0, 0.0, 0.0), (-0.15, 45.0, 0.2), (0.35, 85.0, 0.65), (1.0, 95.0, 1.0)]  # x, y, z along the rib
+    bends = [
+        (0.0, 0.0, 0.0),
+        (-0.15, 45.0, 0.2),
+        (0.35, 85.0, 0.65),
+        (1.0, 95.0, 1.0),
+    ]  # x, y, z along the rib
     points = [root + np.stack([x * reach, side * y, -z * drop], -1) for x, y, z in bends]
     pieces = np.concatenate(points[:-1], 1), np.concatenate(points[1:], 1)
     return Rods(*pieces, np.full(pieces[0].shape[:2], 4.0), CORTICAL * 0.35)

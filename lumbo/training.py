@@ -53,21 +53,34 @@ class Plan:
             whole(f"plan.{name}", getattr(self, name), 1)
         require(self.checks <= self.steps, "plan.checks", self.checks, f"at most steps, {self.steps}")
         number("plan.learning_rate", self.learning_rate, 1e-8, 10)
-        for name, high in (("weight_decay", 1), ("warmup", 1), ("turn_deg", 45), ("zoom", 0.5), ("shift", 0.5),
-                           ("contrast", 1)):
+        for name, high in (
+            ("weight_decay", 1),
+            ("warmup", 1),
+            ("turn_deg", 45),
+            ("zoom", 0.5),
+            ("shift", 0.5),
+            ("contrast", 1),
+        ):
             number(f"plan.{name}", getattr(self, name), 0, high)
 
 
 class Check(NamedTuple):
-    """One look at a model in training: steps taken, mean training loss since the last, validation MAE in degrees."""
+    """One look at a model in training: steps taken, mean loss since the last, validation MAE in degrees."""
 
     steps: int
     loss: float
     validation_mae: float
 
 
-def fit(model: nn.Module, train: FilmSet, validation: FilmSet, plan: Plan, seed: Seed,
-        checkpoint: Path | None = None, report: Callable[[Check], None] = lambda check: None) -> list[Check]:
+def fit(
+    model: nn.Module,
+    train: FilmSet,
+    validation: FilmSet,
+    plan: Plan,
+    seed: Seed,
+    checkpoint: Path | None = None,
+    report: Callable[[Check], None] = lambda check: None,
+) -> list[Check]:
     """Train `model` in place on rated landmarks and leave the best weights in it.
 
     Used alike for one hospital (local) and for all films in one place (centralized).
@@ -92,13 +105,28 @@ def fit(model: nn.Module, train: FilmSet, validation: FilmSet, plan: Plan, seed:
         first, last = bounds[check], bounds[check + 1]
         return int(last), run_steps(model, optimizer, train, plan, seed, first, last, plan.steps)
 
-    return descend(model, advance, lambda: validation_mae(model, validation), plan, {"": optimizer},
-                   {"seed": list(seed), "plan": asdict(plan), "films": [film_digest(train), film_digest(validation)]},
-                   checkpoint, report)
+    return descend(
+        model,
+        advance,
+        lambda: validation_mae(model, validation),
+        plan,
+        {"": optimizer},
+        {"seed": list(seed), "plan": asdict(plan), "films": [film_digest(train), film_digest(validation)]},
+        checkpoint,
+        report,
+    )
 
 
-def run_steps(model: nn.Module, optimizer: torch.optim.Optimizer, data: FilmSet, plan: Plan, seed: Seed,
-              first: int, last: int, total: int) -> float:
+def run_steps(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    data: FilmSet,
+    plan: Plan,
+    seed: Seed,
+    first: int,
+    last: int,
+    total: int,
+) -> float:
     """Take steps `first` up to `last` of a run of `total`; return the mean loss."""
     model.train()
     losses = []
@@ -115,9 +143,16 @@ def run_steps(model: nn.Module, optimizer: torch.optim.Optimizer, data: FilmSet,
     return float(torch.stack(losses).mean()) if losses else float("nan")
 
 
-def descend(model: nn.Module, advance: Callable[[int], tuple[int, float]], score: Callable[[], float], plan: Plan,
-            optimizers: dict[str, torch.optim.Optimizer], identity: dict, checkpoint: Path | None = None,
-            report: Callable[[Check], None] = lambda check: None) -> list[Check]:
+def descend(
+    model: nn.Module,
+    advance: Callable[[int], tuple[int, float]],
+    score: Callable[[], float],
+    plan: Plan,
+    optimizers: dict[str, torch.optim.Optimizer],
+    identity: dict,
+    checkpoint: Path | None = None,
+    report: Callable[[Check], None] = lambda check: None,
+) -> list[Check]:
     """Advance check by check, keep the best weights, stop when they no longer improve.
 
     Parameters
@@ -127,7 +162,9 @@ def descend(model: nn.Module, advance: Callable[[int], tuple[int, float]], score
     optimizers : by name; what a checkpoint must hold beside the weights
     identity : JSON-able; what a checkpoint must say of itself to belong to this run
     """
-    identity = identity | {"start": digest(value.detach().cpu().numpy() for value in model.state_dict().values())}
+    identity = identity | {
+        "start": digest(value.detach().cpu().numpy() for value in model.state_dict().values())
+    }
     history, best = _resume(checkpoint, model, optimizers, identity)
     for check in range(len(history), plan.checks):
         if _stalled(history, plan.patience):
@@ -152,12 +189,24 @@ def predict(model: nn.Module, films: np.ndarray, batch: int = 50) -> tuple[np.nd
         Films of another shape or type.
     """
     films = np.asarray(films)
-    fits = films.ndim == 3 and films.dtype == np.uint8 and films.shape[1:] in map(radiograph.canvas, LONG_SIDES_PX)
-    require(fits, "films", (films.shape, str(films.dtype)), "uint8 of shape (n, height, width), such as (n, 256, 208)")
+    fits = (
+        films.ndim == 3
+        and films.dtype == np.uint8
+        and films.shape[1:] in map(radiograph.canvas, LONG_SIDES_PX)
+    )
+    require(
+        fits,
+        "films",
+        (films.shape, str(films.dtype)),
+        "uint8 of shape (n, height, width), such as (n, 256, 208)",
+    )
     model.eval()
     device = next(model.parameters()).device
     with torch.inference_mode():
-        parts = [model(_bright(torch.from_numpy(films[i : i + batch]).to(device))) for i in range(0, len(films), batch)]
+        parts = [
+            model(_bright(torch.from_numpy(films[i : i + batch]).to(device)))
+            for i in range(0, len(films), batch)
+        ]
     require(bool(parts), "films", films.shape, "at least one film")
     joined = [None if part[0] is None else torch.cat(part).cpu().double().numpy() for part in zip(*parts)]
     return joined[0], joined[1]
@@ -195,7 +244,9 @@ def learning_rate(plan: Plan, progress: float) -> float:
     return plan.learning_rate * 0.5 * (1 + np.cos(np.pi * (progress - plan.warmup) / (1 - plan.warmup)))
 
 
-def augment(films: Tensor, landmarks_px: Tensor, plan: Plan, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+def augment(
+    films: Tensor, landmarks_px: Tensor, plan: Plan, rng: np.random.Generator
+) -> tuple[Tensor, Tensor]:
     """Turn, zoom, shift and re-expose each film at random; the landmarks go along.
 
     films : (n, h, w) uint8;  landmarks_px : (n, 6, 2).  Returns films (n, 1, h, w) in [0, 1] and landmarks.
@@ -204,7 +255,10 @@ def augment(films: Tensor, landmarks_px: Tensor, plan: Plan, rng: np.random.Gene
     turn = np.radians(rng.uniform(-plan.turn_deg, plan.turn_deg, n))
     zoom = np.exp(rng.uniform(-plan.zoom, plan.zoom, n))
     shift = rng.uniform(-plan.shift, plan.shift, (n, 2)) * [width, height]
-    matrix = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]).transpose(2, 0, 1) * zoom[:, None, None]
+    matrix = (
+        np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]).transpose(2, 0, 1)
+        * zoom[:, None, None]
+    )
     middle = np.array([(width - 1) / 2, (height - 1) / 2])
     matrix, shift, middle = (torch.from_numpy(a).to(landmarks_px) for a in (matrix, shift, middle))
     moved = (landmarks_px - middle) @ matrix.mT + middle + shift[:, None]
@@ -220,7 +274,7 @@ def augment(films: Tensor, landmarks_px: Tensor, plan: Plan, rng: np.random.Gene
 
 
 def _grid(theta: Tensor, height: int, width: int) -> Tensor:
-    """Do what `F.affine_grid` does (corners not aligned), ten times faster on a CPU: (n, 2, 3) to (n, h, w, 2)."""
+    """Do what `F.affine_grid` does, ten times faster on a CPU: (n, 2, 3) to (n, h, w, 2)."""
     y, x = (((torch.arange(size, device=theta.device) + 0.5) * 2 / size - 1) for size in (height, width))
     row = theta[:, :, 0, None, None] * x + theta[:, :, 2, None, None]
     return (row + theta[:, :, 1, None, None] * y[:, None]).permute(0, 2, 3, 1)
@@ -228,7 +282,9 @@ def _grid(theta: Tensor, height: int, width: int) -> Tensor:
 
 def new_optimizer(model: nn.Module, plan: Plan) -> torch.optim.Optimizer:
     """Return AdamW over the model's weights."""
-    return torch.optim.AdamW(model.parameters(), plan.learning_rate, weight_decay=plan.weight_decay, fused=True)
+    return torch.optim.AdamW(
+        model.parameters(), plan.learning_rate, weight_decay=plan.weight_decay, fused=True
+    )
 
 
 def film_digest(data: FilmSet) -> str:
@@ -246,7 +302,7 @@ def digest(arrays: Iterable[np.ndarray]) -> str:
 
 @contextmanager
 def one_thread_each(workers: int) -> Iterator[ThreadPoolExecutor]:
-    """Give a pool whose workers compute on one thread each; the caller's thread count comes back at the end."""
+    """Give a pool whose workers compute on one thread each; restore the thread count at the end."""
     before = torch.get_num_threads()
     try:
         with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
@@ -265,7 +321,9 @@ def pick_device(name: str = "auto") -> torch.device:
 
 def _tensors(data: FilmSet, index, model) -> tuple[Tensor, Tensor]:
     device = next(model.parameters()).device
-    return torch.from_numpy(data.films[index]).to(device), torch.from_numpy(data.rated_landmarks_px[index]).float().to(device)
+    return torch.from_numpy(data.films[index]).to(device), torch.from_numpy(
+        data.rated_landmarks_px[index]
+    ).float().to(device)
 
 
 def _bright(films: Tensor) -> Tensor:
@@ -296,8 +354,14 @@ def _resume(path, model, optimizers, identity) -> tuple[list[Check], dict]:
     arrays, note = store.load_tensors(path)
     if note.get("identity") != identity:
         raise InputError(str(path), note.get("identity"), f"a checkpoint of this run, {identity}")
-    parts = {kind: {k.removeprefix(f"{kind}/"): torch.from_numpy(v) for k, v in arrays.items() if k.startswith(f"{kind}/")}
-             for kind in ("model", "best", "optimizer")}
+    parts = {
+        kind: {
+            k.removeprefix(f"{kind}/"): torch.from_numpy(v)
+            for k, v in arrays.items()
+            if k.startswith(f"{kind}/")
+        }
+        for kind in ("model", "best", "optimizer")
+    }
     model.load_state_dict(parts["model"])
     for who, optimizer in optimizers.items():
         state = optimizer.state_dict()
