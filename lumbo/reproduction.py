@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import as_completed
+from concurrent.futures import Executor, as_completed
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.resources import as_file, files
@@ -145,11 +145,12 @@ def clients(what: Size, seed: int, site: str = "") -> list[Client]:
     ]
 
 
-def test_sets(what: Size) -> dict[str, FilmSet]:
-    """Return every hospital's test films by name: the same patients for every arm and seed."""
+def test_sets(what: Size, site: str = "") -> dict[str, FilmSet]:
+    """Return every hospital's test films, or one's, by name: the same patients for every arm and seed."""
     return {
         name: hospitals.film_set(h, "test", 0, min(what.test, h.patients["test"]), what.long_side_px)
         for name, h in hospitals.hospitals().items()
+        if site in ("", name)
     }
 
 
@@ -204,10 +205,10 @@ def run(
         return read_outcome(out)
     origin, began = provenance(what, place), time.perf_counter()
     store.make_folder(out / "jobs")  # a place that cannot be written to is found now, not after training
-    test_sets(what), [clients(what, seed) for seed in what.seeds]  # drawn once, before threads share them
-    drawn = time.perf_counter()
     stop = threading.Event()
     with training.one_thread_each(workers) as pool:
+        _draw_films(what, pool)
+        drawn = time.perf_counter()
         try:
             for done in as_completed(
                 [pool.submit(_run_job, job, what, out, key, place, stop, report) for job in todo]
@@ -336,6 +337,14 @@ def _write_tables(what: Size, out: Path, origin: dict) -> None:
     notes = {job.name: store.load_tensors(_prediction_file(out, job))[1] for job in jobs(what)}
     trained = {name: {k: note[k] for k in ("seconds", "device", "history")} for name, note in notes.items()}
     store.write_atomic(out / "run.json", json.dumps(origin | {"jobs": trained}, indent=1).encode())
+
+
+def _draw_films(what: Size, pool: Executor) -> None:
+    """Put all films in the cache, the sets side by side, before jobs share them."""
+    sites = [h.name for h in hospitals.participants()]
+    sets = [pool.submit(clients, what, seed, site) for seed in what.seeds for site in sites]
+    for drawn in [*sets, *(pool.submit(test_sets, what, site) for site in hospitals.hospitals())]:
+        drawn.result()
 
 
 def _collect(what: Size, folder: Path) -> Outcome:

@@ -19,7 +19,9 @@ def sizes(monkeypatch):
     """Sizes a test has time for: "tiny", and "tiny" with one step more."""
     longer = TINY | {"plan": TINY["plan"] | {"steps": 13}}
     tables = {"tiny": TINY, "longer": longer}
-    monkeypatch.setattr(reproduction, "sizes", lambda: {n: reproduction.check_size(n, t) for n, t in tables.items()})
+    monkeypatch.setattr(
+        reproduction, "sizes", lambda: {n: reproduction.check_size(n, t) for n, t in tables.items()}
+    )
 
 
 @pytest.fixture
@@ -73,7 +75,10 @@ def test_version_and_help(call):
         (["reproduce", "--workers", "0"], "argument --workers: got '0'; allowed: a whole number from 1"),
         (["reproduce", "--workers", "-2"], "argument --workers: got '-2'; allowed: a whole number from 1"),
         (["reproduce", "--workers", "two"], "argument --workers: got 'two'; allowed: a whole number from 1"),
-        (["reproduce", "--size", "tiny", "--device", "tpu"], "device: got 'tpu'; allowed: auto or one of cpu"),
+        (
+            ["reproduce", "--size", "tiny", "--device", "tpu"],
+            "device: got 'tpu'; allowed: auto or one of cpu",
+        ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

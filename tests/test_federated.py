@@ -29,8 +29,10 @@ def one_thread():
 
 @pytest.fixture(scope="module")
 def clients():
-    sets = [[hospitals.film_set(where, split, 0, n, SMALL) for split, n in (("training", t), ("validation", v))]
-            for where, t, v in zip(hospitals.participants(), TRAIN, HELD)]  # fmt: skip
+    sets = [
+        [hospitals.film_set(where, split, 0, n, SMALL) for split, n in (("training", t), ("validation", v))]
+        for where, t, v in zip(hospitals.participants(), TRAIN, HELD)
+    ]
     return [Client(where.name, *films) for where, films in zip(hospitals.participants(), sets)]
 
 
@@ -56,8 +58,10 @@ def test_weighted_mean_agrees_with_numpy():
     rng = np.random.default_rng(0)
     shapes, films = {"a": (3, 2, 5), "b": (7,), "c": ()}, rng.integers(1, 1000, 12)
     states = [{name: rng.normal(size=shape) for name, shape in shapes.items()} for _ in films]
-    updates = (({name: torch.tensor(v, dtype=torch.float32) for name, v in state.items()}, n / films.sum())
-               for state, n in zip(states, films))  # fmt: skip
+    updates = (
+        ({name: torch.tensor(v, dtype=torch.float32) for name, v in state.items()}, n / films.sum())
+        for state, n in zip(states, films)
+    )
     mean = weighted_mean(updates)
     for name, shape in shapes.items():
         expected = np.average([state[name] for state in states], axis=0, weights=films)
@@ -122,8 +126,8 @@ def test_full_batches_and_single_steps_are_gradient_descent_on_all_films(clients
     still = dict(turn_deg=0, zoom=0, shift=0, contrast=0, warmup=0, learning_rate=step)
     plan = Plan(steps=turns * len(clients), checks=1, patience=9, batch=max(TRAIN), **still)
     monkeypatch.setattr(federated, "new_optimizer", lambda net, plan: torch.optim.SGD(net.parameters(), step))
-    falling = iter(range(10 * turns, 0, -1))
-    monkeypatch.setattr(federated, "validation_mae", lambda *_: next(falling))  # the last weights are the best
+    falling = iter(range(10 * turns, 0, -1))  # so that the last weights are the best
+    monkeypatch.setattr(federated, "validation_mae", lambda *_: next(falling))
     state, _, _ = averaged(clients, plan, network)
 
     pooled = hospitals.pool([client.train for client in clients])
@@ -177,7 +181,7 @@ def test_the_order_of_the_clients_decides_their_batches(clients, alone):
 
 
 def copies_alive(client, n, monkeypatch, **options):
-    """Count the copies of one weight tensor, optimiser state included, when the last of n clients has trained."""
+    """Count the copies of one weight tensor, with optimiser state, after the last of n clients."""
     shape = models.build("regressor", 0).head[1].weight.shape
     plain, turn, counts = federated.run_steps, iter(range(n)), []
 
@@ -307,8 +311,16 @@ def test_a_checkpoint_of_another_run_is_refused(clients, tmp_path, another):
     [
         (lambda c: [], {}, r"clients: got \[\]; allowed: at least one client"),
         (lambda c: [c[0], c[0]], {}, r"clients: got \['aspen', 'aspen'\]; allowed: .*each name once"),
-        (lambda c: [c[0], replace(c[1], train=c[1].train[:0])], {}, "clients.birch.train: got 0; allowed: at least"),
-        (lambda c: [replace(c[0], validation=c[0].validation[:0])], {}, "clients.aspen.validation: got 0; allowed"),
+        (
+            lambda c: [c[0], replace(c[1], train=c[1].train[:0])],
+            {},
+            "clients.birch.train: got 0; allowed: at least",
+        ),
+        (
+            lambda c: [replace(c[0], validation=c[0].validation[:0])],
+            {},
+            "clients.aspen.validation: got 0; allowed",
+        ),
         (lambda c: c, {"steps": 4}, "plan.steps: got 4; allowed: at least one round, 5 steps"),
     ],
     ids=["no client", "one name twice", "no films", "no validation", "too few steps"],

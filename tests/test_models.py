@@ -26,6 +26,15 @@ def a_patient(height=128, width=104):
     return torch.tensor([share]) * torch.tensor([width, height])
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Films this small are not worth a second thread."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(params=sorted(NETWORKS))
 def network(request):
     return request.param
@@ -158,7 +167,9 @@ def test_a_film_is_predicted_alike_whatever_its_batch_mates(model):
     with torch.inference_mode():
         alone = model(film).angles_deg
         for mates in (dark, bright):
-            torch.testing.assert_close(model(torch.cat([film, mates])).angles_deg[:1], alone, rtol=0, atol=1e-3)
+            torch.testing.assert_close(
+                model(torch.cat([film, mates])).angles_deg[:1], alone, rtol=0, atol=1e-3
+            )
 
 
 def test_nothing_but_weights_is_kept(model):
@@ -232,24 +243,32 @@ def test_a_loaded_network_is_its_own_and_can_be_trained(tmp_path):
     assert not same_weights(again, build("regressor", 0))
 
 
-def other_weights(path):
-    arrays, note = store.load_tensors(save(path, build("regressor", 0), {}))
-    return arrays, note
+def rewrite(path, note, change=dict):
+    """Save a regressor, then the same file with other arrays and another note."""
+    arrays, _ = store.load_tensors(save(path, build("regressor", 0), {}))
+    store.save_tensors(path, change(arrays), note)
 
 
+def one_missing(arrays):
+    return dict(list(arrays.items())[1:])
+
+
+def another_shape(arrays):
+    return arrays | {"head.3.bias": np.zeros(5, np.float32)}
+
+
+REGRESSOR = {"network": "regressor"}
 BROKEN = {
     "missing": lambda path: None,
     "text": lambda path: path.write_text("weights"),
     "torn": lambda path: path.write_bytes(save(path, build("regressor", 0), {}).read_bytes()[:-100]),
-    "no network named": lambda path: store.save_tensors(path, {"films": np.zeros((2, 4, 4))}, {"site": "aspen"}),
-    "unknown network": lambda path: store.save_tensors(path, other_weights(path)[0], {"network": "resnet"}),
-    "unhashable network": lambda path: store.save_tensors(path, other_weights(path)[0], {"network": ["regressor"]}),
-    "of the other network": lambda path: store.save_tensors(path, other_weights(path)[0], {"network": "landmarks"}),
-    "one weight missing": lambda path: store.save_tensors(
-        path, dict(list(other_weights(path)[0].items())[1:]), {"network": "regressor"}),
-    "another shape": lambda path: store.save_tensors(
-        path, other_weights(path)[0] | {"head.3.bias": np.zeros(5, np.float32)}, {"network": "regressor"}),
-}  # fmt: skip
+    "no network named": lambda path: rewrite(path, {"site": "aspen"}),
+    "unknown network": lambda path: rewrite(path, {"network": "resnet"}),
+    "unhashable network": lambda path: rewrite(path, {"network": ["regressor"]}),
+    "of the other network": lambda path: rewrite(path, {"network": "landmarks"}),
+    "one weight missing": lambda path: rewrite(path, REGRESSOR, one_missing),
+    "another shape": lambda path: rewrite(path, REGRESSOR, another_shape),
+}
 
 
 @pytest.mark.parametrize("how", BROKEN)
@@ -267,6 +286,8 @@ def test_group_norm_is_the_norm_of_one_film():
     encoder = build("landmarks", 0).encoder
     before = encoder.stem[0](noise(2) - 0.5)
     grouped = before.view(2, 8, -1)
-    by_hand = (grouped - grouped.mean(-1, keepdim=True)) / (grouped.var(-1, correction=0, keepdim=True) + 1e-5).sqrt()
+    by_hand = (grouped - grouped.mean(-1, keepdim=True)) / (
+        grouped.var(-1, correction=0, keepdim=True) + 1e-5
+    ).sqrt()
     torch.testing.assert_close(encoder.stem[1](before).view(2, 8, -1), by_hand, rtol=0, atol=1e-4)
     torch.testing.assert_close(encoder(noise(2))[0], F.relu(encoder.stem[1](before)))

@@ -15,7 +15,18 @@ import torch
 
 from lumbo import hospitals, models, reproduction, store
 from lumbo.errors import InputError
-from lumbo.reproduction import ARMS, Job, Outcome, check_size, jobs, overview, read_outcome, results, run, size
+from lumbo.reproduction import (
+    ARMS,
+    Job,
+    Outcome,
+    check_size,
+    jobs,
+    overview,
+    read_outcome,
+    results,
+    run,
+    size,
+)
 
 TINY = {
     "title": "small enough for a test",
@@ -153,7 +164,12 @@ def test_a_run_leaves_everything(finished):
     what = tiny()
     names = {f"{job.name}.{kind}.safetensors" for job in jobs(what) for kind in ("weights", "predictions")}
     assert {path.name for path in (finished / "jobs").iterdir()} == names
-    assert {path.name for path in finished.iterdir()} == {"jobs", "outcome.safetensors", "results.csv", "run.json"}
+    assert {path.name for path in finished.iterdir()} == {
+        "jobs",
+        "outcome.safetensors",
+        "results.csv",
+        "run.json",
+    }
 
 
 def test_weights_and_predictions_belong_together(finished):
@@ -233,7 +249,8 @@ def dying_replace(draft, path):
     replace(draft, path)
 
 store.os.replace = dying_replace
-reproduction.run(reproduction.check_size("tiny", table), folder, workers=1, report=lambda *_: die_at("report"))
+what = reproduction.check_size("tiny", table)
+reproduction.run(what, folder, workers=1, report=lambda *_: die_at("report"))
 """
 
 
@@ -284,14 +301,17 @@ def test_an_error_in_one_job_keeps_the_others(finished, tmp_path, monkeypatch):
 def test_another_specification_in_the_same_folder_is_refused(finished, tmp_path):
     folder = shutil.copytree(finished, tmp_path / "mixed")
     changed = tiny(plan=TINY["plan"] | {"learning_rate": 1e-3})
-    with pytest.raises(InputError, match="federated-seed0.predictions.safetensors: got .*specification") as caught:
+    with pytest.raises(
+        InputError, match="federated-seed0.predictions.safetensors: got .*specification"
+    ) as caught:
         run(changed, folder)
     assert reproduction.specification(changed) in caught.value.allowed
     assert contents(folder) == contents(finished)
 
 
-@pytest.mark.parametrize("ruin", [lambda b: b[:-9], lambda b: b"", lambda b: b"not ours at all"],
-                         ids=["torn", "empty", "foreign"])  # fmt: skip
+@pytest.mark.parametrize(
+    "ruin", [lambda b: b[:-9], lambda b: b"", lambda b: b"not ours at all"], ids=["torn", "empty", "foreign"]
+)
 def test_a_ruined_prediction_file_is_named(finished, tmp_path, ruin):
     folder = shutil.copytree(finished, tmp_path / "ruined")
     path = folder / "jobs" / "regressor-local-cedar-seed0.predictions.safetensors"
@@ -305,7 +325,9 @@ def test_a_ruined_prediction_file_is_named(finished, tmp_path, ruin):
 
 def test_a_ruined_checkpoint_is_named(tmp_path):
     what = tiny()
-    path = tmp_path / "jobs" / f"{jobs(what)[0].name}.unfinished-{reproduction.specification(what)}.safetensors"
+    path = (
+        tmp_path / "jobs" / f"{jobs(what)[0].name}.unfinished-{reproduction.specification(what)}.safetensors"
+    )
     store.write_atomic(path, b"torn")
     with pytest.raises(InputError, match="unfinished-"):
         run(what, tmp_path)
@@ -376,7 +398,13 @@ def test_a_missing_field_is_named():
 
 @pytest.mark.parametrize(
     "changes",
-    [{"share": 0.02}, {"test": 4}, {"seeds": [1]}, {"long_side_px": 48}, {"plan": TINY["plan"] | {"batch": 5}}],
+    [
+        {"share": 0.02},
+        {"test": 4},
+        {"seeds": [1]},
+        {"long_side_px": 48},
+        {"plan": TINY["plan"] | {"batch": 5}},
+    ],
     ids=str,
 )
 def test_the_specification_follows_everything_that_shapes_a_result(changes):
@@ -403,8 +431,10 @@ def invented():
     truth = {site: rng.normal([40, 12, 52, 55], 9, (n, 4)) for site, n in counts.items()}
     rated = {site: angles + rng.normal(0, 2, angles.shape) for site, angles in truth.items()}
     trained = jobs(replace(LESSON, networks=("landmarks", "regressor"), seeds=(0, 1)))
-    said = {job: {site: angles + rng.normal(0, rng.uniform(2, 9), angles.shape) for site, angles in truth.items()}
-            for job in trained}  # fmt: skip
+    said = {
+        job: {site: angles + rng.normal(0, rng.uniform(2, 9), angles.shape) for site, angles in truth.items()}
+        for job in trained
+    }
     return Outcome(said, rated, truth)
 
 
@@ -418,10 +448,18 @@ def test_overview_against_an_explicit_loop(invented, reference):
         maes, resampled = [], [[] for _ in range(40)]
         for job, by_site in invented.said.items():
             for site, said in by_site.items():
-                kind = "outsider" if site == OUTSIDER else "internal" if job.site in ("", site) else "participant"
+                kind = (
+                    "outsider"
+                    if site == OUTSIDER
+                    else "internal"
+                    if job.site in ("", site)
+                    else "participant"
+                )
                 if (job.network, job.arm, kind) != (row.network, row.arm, row.test):
                     continue
-                patient = [sum(abs(said[i, k] - target[site][i, k]) for k in range(4)) / 4 for i in range(len(said))]
+                patient = [
+                    sum(abs(said[i, k] - target[site][i, k]) for k in range(4)) / 4 for i in range(len(said))
+                ]
                 maes.append(sum(patient) / len(patient))
                 for r, indices in enumerate(drawn[site]):
                     resampled[r].append(sum(patient[i] for i in indices) / len(patient))
@@ -434,8 +472,15 @@ def test_overview_against_an_explicit_loop(invented, reference):
 def test_overview_is_in_order_and_repeatable(invented):
     one, again = (overview(invented, np.random.default_rng(0), resamples=20) for _ in range(2))
     pd.testing.assert_frame_equal(one, again)
-    expected = [("local", "internal"), ("local", "participant"), ("local", "outsider"), ("centralized", "internal"),
-                ("centralized", "outsider"), ("federated", "internal"), ("federated", "outsider")]  # fmt: skip
+    expected = [
+        ("local", "internal"),
+        ("local", "participant"),
+        ("local", "outsider"),
+        ("centralized", "internal"),
+        ("centralized", "outsider"),
+        ("federated", "internal"),
+        ("federated", "outsider"),
+    ]
     assert list(zip(one.arm, one.test)) == expected * 2
     assert list(one.network) == ["landmarks"] * 7 + ["regressor"] * 7
     assert (one.low <= one.mae).all() and (one.mae <= one.high).all()
@@ -444,10 +489,14 @@ def test_overview_is_in_order_and_repeatable(invented):
 
 
 def test_results_names_every_row(invented):
-    one = {job: by_site for job, by_site in invented.said.items() if job.seed == 1 and job.network == "landmarks"}
+    one = {
+        job: by_site for job, by_site in invented.said.items() if job.seed == 1 and job.network == "landmarks"
+    }
     table = results(Outcome(one, invented.rated, invented.truth), np.random.default_rng(0))
     assert len(table) == 6 * 5 * 2 * 5 and set(table.reference) == {"rated", "truth"}
-    row = table.query("site == 'birch' and tested_on == 'aspen' and reference == 'rated' and angle == 'LL'").iloc[0]
+    row = table.query(
+        "site == 'birch' and tested_on == 'aspen' and reference == 'rated' and angle == 'LL'"
+    ).iloc[0]
     error = one[Job("landmarks", "local", 1, "birch")]["aspen"][:, 3] - invented.rated["aspen"][:, 3]
     assert row.mae == pytest.approx(np.abs(error).mean()) and row.bias == pytest.approx(error.mean())
     assert (row.test, row.n, row.seed) == ("participant", 7, 1)

@@ -1,4 +1,4 @@
-"""The loop: film and landmarks stay together, steps are a function of (seed, step), and nothing dies with a kill."""
+"""The loop: film and landmarks stay together, a step depends on (seed, step), and a kill costs nothing."""
 
 import os
 import subprocess
@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.nn.utils import parameters_to_vector
 
 from lumbo import models, store, training
 from lumbo.angles import lumbopelvic_angles
@@ -30,10 +31,11 @@ from lumbo.training import (
     steps_per_epoch,
     validation_mae,
 )
+import itertools
 
 SMALL = 64  # height of the films here, pixels
 PLAN = Plan(steps=6, checks=3, patience=3, batch=4)
-STILL = dict(turn_deg=0, zoom=0, shift=0, contrast=0)
+STILL = {"turn_deg": 0, "zoom": 0, "shift": 0, "contrast": 0}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -98,7 +100,11 @@ def centres(films):
 
 @pytest.mark.parametrize("only", ["turn_deg", "zoom", "shift", "contrast", None])
 def test_a_bright_dot_goes_where_its_landmark_goes(only):
-    plan = Plan(1, 1, 1) if only is None else replace(Plan(1, 1, 1, **STILL), **{only: getattr(Plan(1, 1, 1), only)})
+    plan = (
+        Plan(1, 1, 1)
+        if only is None
+        else replace(Plan(1, 1, 1, **STILL), **{only: getattr(Plan(1, 1, 1), only)})
+    )
     rng = np.random.default_rng(3)
     at = np.array([51.5, 63.5]) + rng.uniform(-25, 25, (64, 2))
     films, moved = augment(dots(at), torch.from_numpy(at)[:, None].repeat(1, 6, 1), plan, rng)
@@ -145,7 +151,9 @@ def test_contrast_is_a_display_curve_that_keeps_black_white_and_order(films):
 def test_the_grid_is_that_of_torch(size):
     theta = torch.randn(3, 2, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     ours = training._grid(theta, *size)
-    torch.testing.assert_close(ours, F.affine_grid(theta, [3, 1, *size], align_corners=False), rtol=0, atol=1e-6)
+    torch.testing.assert_close(
+        ours, F.affine_grid(theta, [3, 1, *size], align_corners=False), rtol=0, atol=1e-6
+    )
 
 
 # -------------------------------------------------------------- batches, schedule
@@ -202,7 +210,7 @@ def test_learning_rate_without_rise_or_without_fall(warmup):
 
 
 def by_hand(films, plan, seed):
-    """The same steps, written out with torch's own slower parts."""
+    """Take the same steps, written out with torch's own slower parts."""
     model = models.build("regressor", 0)
     optimizer = torch.optim.AdamW(model.parameters(), 1.0, weight_decay=plan.weight_decay)
     for step, index in zip(range(plan.steps), batches(len(films), plan.batch, seed)):
@@ -211,15 +219,16 @@ def by_hand(films, plan, seed):
         model.zero_grad()
         model.loss(shown, torch.from_numpy(films.rated_landmarks_px[index]).float()).backward()
         optimizer.step()
-    return weights(model)
+    return model
 
 
 def test_steps_are_those_of_a_plain_loop(films):
+    """Rounding differs, so: the same place, against the distance travelled."""
     plan, model = replace(PLAN, **STILL), models.build("regressor", 0)
+    start = parameters_to_vector(model.parameters()).detach()
     run_steps(model, new_optimizer(model, plan), films, plan, (0,), 0, plan.steps, plan.steps)
-    expected, found = by_hand(films, plan, (0,)), weights(model)
-    assert max(np.abs(found[name] - expected[name]).max() for name in found) < 2e-3
-    assert not same(found, weights(models.build("regressor", 0)))
+    found, expected = (parameters_to_vector(m.parameters()) for m in (model, by_hand(films, plan, (0,))))
+    assert (found - expected).norm() < 0.01 * (found - start).norm()
 
 
 def test_steps_in_two_parts_are_the_same_steps(films):
@@ -227,7 +236,7 @@ def test_steps_in_two_parts_are_the_same_steps(films):
     for stops in ([0, 6], [0, 1, 6]):
         model = models.build("regressor", 0)
         optimizer = new_optimizer(model, PLAN)
-        for first, last in zip(stops, stops[1:]):
+        for first, last in itertools.pairwise(stops):
             run_steps(model, optimizer, films, PLAN, (0,), first, last, 6)
         parts.append(weights(model))
     assert same(*parts)
@@ -382,7 +391,8 @@ from lumbo.training import Plan, fit
 
 torch.set_num_threads(1)
 plain, calls = os.replace, iter(range(99))
-films, held = (film_set(hospital("aspen"), split, 0, n, 64) for split, n in (("training", 10), ("validation", 4)))
+films = film_set(hospital("aspen"), "training", 0, 10, 64)
+held = film_set(hospital("aspen"), "validation", 0, 4, 64)
 os.replace = lambda *names: os._exit(9) if next(calls) == 1 else plain(*names)
 fit(models.build("landmarks", 0), films, held, Plan(6, 3, 3, batch=4), (0,), Path(sys.argv[1]))
 """
@@ -390,7 +400,7 @@ fit(models.build("landmarks", 0), films, held, Plan(6, 3, 3, batch=4), (0,), Pat
 
 def test_a_process_that_dies_between_writing_and_renaming(films, held, tmp_path):
     path = tmp_path / "checkpoint.safetensors"
-    done = subprocess.run([sys.executable, "-c", GO_DARK, path], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", GO_DARK, path], capture_output=True, text=True, check=False)
     assert done.returncode == 9, done.stderr
     assert len(list(tmp_path.iterdir())) == 2  # the first checkpoint, and the draft of the second
     found, expected = trained(films, held, checkpoint=path), trained(films, held)
@@ -405,12 +415,12 @@ def test_a_finished_run_is_not_taken_again(films, held, tmp_path):
 
 
 OTHERS = {
-    "seed": lambda films, held: dict(seed=(1,)),
-    "plan": lambda films, held: dict(plan=replace(PLAN, learning_rate=1e-3)),
-    "network": lambda films, held: dict(network="regressor"),
-    "training films": lambda films, held: dict(films=films[1:]),
-    "as many other films": lambda films, held: dict(films=films[::-1]),
-    "validation films": lambda films, held: dict(held=films[:4]),
+    "seed": lambda films, held: {"seed": (1,)},
+    "plan": lambda films, held: {"plan": replace(PLAN, learning_rate=1e-3)},
+    "network": lambda films, held: {"network": "regressor"},
+    "training films": lambda films, held: {"films": films[1:]},
+    "as many other films": lambda films, held: {"films": films[::-1]},
+    "validation films": lambda films, held: {"held": films[:4]},
 }
 
 
@@ -420,7 +430,7 @@ def test_the_checkpoint_of_another_run_is_refused_and_left_alone(other, films, h
     trained(films, held, checkpoint=path)
     before = path.read_bytes()
     with pytest.raises(InputError, match="a checkpoint of this run") as error:
-        trained(**dict(films=films, held=held, checkpoint=path) | OTHERS[other](films, held))
+        trained(**{"films": films, "held": held, "checkpoint": path} | OTHERS[other](films, held))
     assert error.value.field == str(path) and path.read_bytes() == before
 
 
@@ -480,7 +490,9 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize("field, value", [(field, value) for field, values in BAD.items() for value in values])
+@pytest.mark.parametrize(
+    "field, value", [(field, value) for field, values in BAD.items() for value in values]
+)
 def test_a_bad_plan_names_field_and_value(field, value):
     with pytest.raises(InputError) as error:
         Plan(**{"steps": 100, "checks": 4, "patience": 2} | {field: value})
