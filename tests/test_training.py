@@ -242,6 +242,21 @@ def test_steps_in_two_parts_are_the_same_steps(films):
     assert same(*parts)
 
 
+def test_each_step_is_augmented_by_a_generator_of_its_own(films, monkeypatch):
+    drawn = []
+
+    def augmented(shown, landmarks, plan, rng):
+        drawn.append(rng.bit_generator.state["state"]["state"])
+        return shown[:, None] / 255, landmarks
+
+    monkeypatch.setattr(training, "augment", augmented)
+    model = models.build("regressor", 0)
+    for seed, first in (((0,), 0), ((0,), 3), ((1,), 0)):
+        run_steps(model, new_optimizer(model, PLAN), films, PLAN, seed, first, 6, 6)
+    whole, resumed, other = drawn[:6], drawn[6:9], drawn[9:]
+    assert len(set(whole + other)) == 12 and resumed == whole[3:]
+
+
 @pytest.mark.parametrize("network, below_deg", [("regressor", 1.5), ("landmarks", 5.0)])
 def test_a_few_films_can_be_learnt_by_heart(network, below_deg, films):
     few, model = films[:4], models.build(network, 0)
