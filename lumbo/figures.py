@@ -54,12 +54,15 @@ def films(
 
 
 def descents(histories: dict[str, list], label: str = "validation MAE (degrees)") -> Figure:
-    """Plot the validation error of training runs against the optimiser steps they took."""
+    """Plot the validation error of training runs against the optimiser steps they took.
+
+    A run called by its arm, or by ``arm-hospital``, has the colour of the arm.
+    """
     figure, ax = plt.subplots(figsize=(6.4, 3.4), layout="constrained")
-    for (name, history), marker in zip(histories.items(), "osD^vPX*"):
-        _ = ax.plot(
-            [c.steps for c in history], [c.validation_mae for c in history], marker=marker, label=name
-        )
+    for i, ((name, history), marker) in enumerate(zip(histories.items(), "osD^vPX*")):
+        colour, _ = STYLES.get(name.split("-")[0], (f"C{i}", None))
+        steps, errors = [c.steps for c in history], [c.validation_mae for c in history]
+        _ = ax.plot(steps, errors, marker=marker, color=colour, label=name)
     _ = ax.set(xlabel="optimiser steps", ylabel=label, ylim=(0, None))
     _ = ax.legend(frameon=False)
     ax.spines[["top", "right"]].set_visible(False)

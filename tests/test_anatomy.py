@@ -203,7 +203,7 @@ def test_pi_is_pt_plus_ss_and_stays_inside_its_limits(drawn):
 
 
 def test_healthy_adults_are_those_of_the_source():
-    """Mac-Thiong 2011, n = 709: PI 53 +- 10.5, PT 13.5 +- 6.8, SS 39.5 +- 7.8, within its own sampling error."""
+    """Mac-Thiong 2011, n = 709: SS 39.5 +- 7.8, PT 13.5 +- 6.8, PI 53 +- 10.5, within its sampling error."""
     mean, covariance = expected_law(cohort("healthy_adults"))
     np.testing.assert_allclose(mean[:3], [39.5, 13.5, 53.0], atol=2 * 10.5 / np.sqrt(709))
     np.testing.assert_allclose(np.sqrt(np.diag(covariance))[:3], [7.8, 6.8, 10.5], atol=1.0)

@@ -152,7 +152,7 @@ def test_ratings_are_not_the_truth(some):
 
 @pytest.mark.parametrize("name", hospitals())
 def test_landmarks_lie_inside_the_film(name):
-    """On 640 patients of each hospital, without drawing them: inside the film, and inside the collimated field."""
+    """On 640 patients, without drawing them: inside the film, and inside the collimated field."""
     h = hospital(name)
     shares = list(h.mixture.values())
     angles = np.concatenate([anatomy.draw_angles(anatomy.cohort(who), round(640 * share), rng(1))
@@ -177,7 +177,7 @@ def test_every_film_faces_left_whatever_the_archive(some):
 
 @pytest.mark.parametrize("name", hospitals())
 def test_mean_angles_are_those_of_the_mixture(name):
-    """Within 4.5 standard errors of the weighted cohort means; cutting PI at its limits may add a quarter degree."""
+    """Within 4.5 standard errors of the weighted means; cutting PI at its limits may add a quarter degree."""
     h = hospital(name)
     drawn = film_set(h, "test", n=128, long_side_px=32).anatomical_deg
     expected = np.zeros(4)
@@ -238,6 +238,16 @@ def test_stored_films_follow_the_archive_and_come_back(name, some):
     assert abs((anterior == "right").mean() - h.mirrored) <= error
     if h.mirrored or h.inverted:
         assert (stored != films).any()
+
+
+def test_films_do_not_tell_how_the_archive_stored_them():
+    """Side and polarity are undone from the metadata: all archives give the same canonical films."""
+    archives = [
+        replace(hospital("dogwood"), mirrored=m, inverted=i)
+        for m, i in itertools.product((0.0, 0.5, 1.0), (False, True))
+    ]
+    first, *others = (film_set(h, "test", **SMALL) for h in archives)
+    assert all(equal(first, other) for other in others)
 
 
 # ---------------------------------------------------------------- pooling and choosing
@@ -423,6 +433,13 @@ def test_a_malformed_file_is_refused_in_one_line_that_names_the_field(field, val
         check_hospital("fir", faulty)
     assert caught.value.field == f"fir.{field}"
     assert "\n" not in str(caught.value) and "; allowed: " in str(caught.value)
+
+
+def test_a_patient_too_near_to_the_tube_is_refused(table):
+    faulty = copy.deepcopy(table)
+    faulty["scanner"] |= {"source_mm": 900, "object_mm": 450}
+    with pytest.raises(InputError, match="^fir.scanner.object_mm: got 450; allowed: at least 500 mm"):
+        check_hospital("fir", faulty)
 
 
 def test_a_good_file_is_read_under_its_own_name(tmp_path):

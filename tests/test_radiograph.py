@@ -113,7 +113,7 @@ def test_film_angles_do_not_depend_on_the_number_of_pixels(long_side_px):
 
 
 def test_film_angles_are_anatomical_for_ss_and_ll_and_follow_the_midpoint_of_the_heads_for_pt():
-    """SS and LL live in one plane.  The hip axis seems to move by what the two magnifications do to its heads."""
+    """SS and LL live in one plane.  The hip axis seems to move, as the heads are magnified differently."""
     who = patients(200)
     shot = radiograph.aim(who, ROOM, 256, rng(4))
     film = lumbopelvic_angles(radiograph.project(who.landmarks_mm, ROOM, shot), "left")
@@ -154,7 +154,7 @@ def test_a_sphere_absorbs_along_its_chord():
 
 
 def test_a_sphere_on_oblique_rays_differs_by_little_from_the_drawing():
-    """The exact chord of each ray, found in space: drawing solids as if rays were parallel costs below 2.5 %."""
+    """The exact chord of each ray, found in space: drawing as if rays were parallel costs below 2.5 %."""
     shot, center, tube = (
         exposure((0, 150), pixel_mm=2.0, shape=(256, 208)),
         np.array([0, 93, 0]),
@@ -251,7 +251,7 @@ PLACES = [
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("kind", ["ball", "giant", "prism", "rod"])
 def test_a_solid_at_the_border_wraps_neither_to_another_row_nor_to_another_film(place, kind):
-    """Three films, the solid on the middle one only.  A larger film, on which it lies inside, tells what is right."""
+    """Three films, the solid on the middle one only.  A larger film, which holds it, tells what is right."""
     x, z = place
     radius = 90.0 if kind == "giant" else 10.0
     corners = np.array([[x + 10, z + 8], [x - 10, z + 8], [x - 10, z - 8], [x + 10, z - 8]], float)
@@ -278,7 +278,7 @@ def test_a_solid_at_the_border_wraps_neither_to_another_row_nor_to_another_film(
 
 
 def test_bones_lie_where_their_landmarks_are():
-    """The attenuation rises across the S1 plate into the sacrum, across the L1 plate into L1, and into the heads."""
+    """Attenuation rises across the S1 plate into the sacrum, across the L1 plate into L1, and in the heads."""
     who = patients(12, seed=3)
     shot = radiograph.aim(who, ROOM, 256, rng(6))
     all_solids = shapes.solids(who, np.zeros(12, bool), rng(7))
@@ -412,8 +412,10 @@ def test_gamma_is_the_power_of_the_display():
 def test_compression_flattens_broad_differences_and_keeps_edges():
     signal = ramp()
     signal[0, :, 52:] *= 0.7
-    plain, flattened = (radiograph.develop(signal, replace(ROOM, compress=c), exposure(pixel_mm=3.0), rng())[0, 64]
-                        for c in (0, 0.8))  # fmt: skip
+    rooms = [replace(ROOM, compress=share) for share in (0, 0.8)]
+    plain, flattened = (
+        radiograph.develop(signal, room, exposure(pixel_mm=3.0), rng())[0, 64] for room in rooms
+    )
     slope = [float(film[48] - film[30]) / 18 for film in (plain, flattened)]
     jump = [float(film[52] - film[51]) for film in (plain, flattened)]
     assert jump[1] / slope[1] > 2 * jump[0] / slope[0]
