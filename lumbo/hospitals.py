@@ -1,12 +1,15 @@
 """From the hospitals of ``data_synth`` to films with true and rated landmarks.  Taught in ch05."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from lumbo import anatomy, angles, errors, radiograph, shapes, store
 from lumbo.errors import fields, number, require, whole
@@ -164,13 +167,10 @@ def film_set(
 
     def make():
         starts = range(0, max(n, 1), CHUNK)
-        parts = [_draw(where, split, seed, start // CHUNK, long_side_px) for start in starts]
-        drawn = pool(parts)[:n]
-        return {name: getattr(drawn, name) for name in _STORED}, {
-            "site": where.name,
-            "split": split,
-            "seed": seed,
-        }
+        with _one_thread():
+            drawn = pool([_draw(where, split, seed, start // CHUNK, long_side_px) for start in starts])[:n]
+        note = {"site": where.name, "split": split, "seed": seed}
+        return {name: getattr(drawn, name) for name in _STORED}, note
 
     arrays, _ = store.cached_tensors(f"films/{where.name}-{split}-{key}", make)
     return FilmSet(**arrays, site=np.full(n, where.name))
@@ -219,6 +219,17 @@ def store_films(where: Hospital, films: np.ndarray, rng: np.random.Generator):
     anterior = np.where(rng.random(len(films)) < where.mirrored, "right", "left")
     inverted = np.full(len(films), where.inverted)
     return radiograph.present(films, anterior, inverted), anterior, inverted
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Compute on one thread: solids are small, and threads that wait for each other cost more than they win."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _mixed_angles(where, rng):
