@@ -26,6 +26,14 @@ def private_cache(tmp_path_factory):
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    """Workers train with one thread each, and what they are compared with must do the same."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(scope="module")
 def browser():
     """A headless Chromium; without one the test is skipped, but fails where CI is set."""

@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from test_reproduction import TINY, contents, one_thread  # noqa: F401  (a fixture that serves this file too)
+from test_reproduction import TINY, contents
 
 import lumbo
 from lumbo import models, reproduction

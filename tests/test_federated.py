@@ -18,15 +18,6 @@ TRAIN, HELD = (9, 5, 3, 1), (4, 3, 2, 2)  # films of the four clients
 PLAN = Plan(steps=15, checks=1, patience=9, batch=4)  # 2 + 1 + 1 + 1 steps a round: three rounds
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Workers train with one thread each; what they are compared with must do the same."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="module")
 def clients():
     sets = [

@@ -8,7 +8,6 @@ from importlib.resources import files
 
 import numpy as np
 import pytest
-import torch
 
 from lumbo import anatomy, radiograph
 from lumbo.angles import lumbopelvic_angles
@@ -48,13 +47,10 @@ def cache_files(folder):
 @pytest.fixture(scope="module", autouse=True)
 def few_at_a_time(tmp_path_factory):
     """Patients are drawn a few together, which is quicker; so films go to a cache of this module's own."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # these films are too small to be shared between two
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("lumbo.hospitals.CHUNK", CHUNK)
         patch.setenv("LUMBO_CACHE", str(tmp_path_factory.mktemp("hospitals")))
         yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture

@@ -26,15 +26,6 @@ def a_patient(height=128, width=104):
     return torch.tensor([share]) * torch.tensor([width, height])
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Films this small are not worth a second thread."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(params=sorted(NETWORKS))
 def network(request):
     return request.param

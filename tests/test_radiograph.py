@@ -19,15 +19,6 @@ NO_BODY = shapes.Trunk(np.array([-900.0, 900.0]), *np.array([[[1.0, 1.0]], [[-1.
                        np.array([[0.0, 2000.0]]))  # fmt: skip
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """These films are too small to be shared between two."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def rng(seed=0):
     return np.random.default_rng(seed)
 

@@ -41,15 +41,6 @@ PARTICIPANTS, OUTSIDER = ["aspen", "birch", "cedar", "dogwood"], "elm"
 LESSON, FAST = size("lesson"), size("fast")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """As a worker trains; and on a busy machine, two threads wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def tiny(**changes):
     return check_size("tiny", TINY | changes)
 

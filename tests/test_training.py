@@ -38,15 +38,6 @@ PLAN = Plan(steps=6, checks=3, patience=3, batch=4)
 STILL = {"turn_deg": 0, "zoom": 0, "shift": 0, "contrast": 0}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Films this small are not worth a second thread."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="module")
 def films():
     return film_set(hospital("aspen"), "training", 0, 10, SMALL)
