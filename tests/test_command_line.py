@@ -160,6 +160,7 @@ def test_a_folder_that_is_a_file_is_named(call, tmp_path):
 
 def test_ctrl_c_says_how_to_go_on_and_loses_nothing(call, finished, tmp_path, monkeypatch):
     plain, calls = models.save, iter(range(100))
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background shell ignores Ctrl-C
 
     def interrupted(*arguments):
         if next(calls) == 1:  # while the second model is being stored
@@ -169,6 +170,7 @@ def test_ctrl_c_says_how_to_go_on_and_loses_nothing(call, finished, tmp_path, mo
     with monkeypatch.context() as patch:
         patch.setattr(models, "save", interrupted)
         code, out, err = call(*reproduce(tmp_path, "--workers", "1"))
+    _ = signal.signal(signal.SIGINT, before)
     assert code == 130 and out == []
     assert err == ["lumbo: stopped; run the same command again to go on from here"]
     done = {path.name for path in tmp_path.glob("jobs/*.predictions.safetensors")}
