@@ -95,7 +95,7 @@ def arms(table: pd.DataFrame, network: str, paper: dict[tuple[str, str], float] 
 def _draw_landmarks(ax, landmarks_px) -> None:
     """Draw the S1 and L1 plates, the heads, and the line from the hip axis to the middle of S1."""
     s1, l1, heads = landmarks_px[:2], landmarks_px[2:4], landmarks_px[4:]
-    axis, middle = hip_axis(landmarks_px[None])[0], s1.mean(0)
+    axis, middle = hip_axis(landmarks_px), s1.mean(0)
     _ = ax.plot(*s1.T, color=_PLATE, lw=1.6)
     _ = ax.plot(*l1.T, color=_PLATE, lw=1.6)
     _ = ax.plot(*heads.T, "o", color=_HIP, ms=4, mfc="none")

@@ -6,7 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 ROOT = Path(__file__).resolve().parent.parent
 CELL_SECONDS = 300
@@ -29,9 +31,16 @@ def private_cache(tmp_path_factory):
 @pytest.fixture(scope="session", autouse=True)
 def one_thread():
     """Workers train with one thread each, and what they are compared with must do the same."""
-    import torch
-
     torch.set_num_threads(1)
+
+
+@pytest.fixture
+def untouched():
+    """Fail if the test moves a generator that all code shares."""
+    before = torch.get_rng_state(), np.random.get_state()[1].copy()
+    yield
+    assert torch.equal(torch.get_rng_state(), before[0])
+    np.testing.assert_array_equal(np.random.get_state()[1], before[1])
 
 
 @pytest.fixture(scope="module")

@@ -36,15 +36,6 @@ def model(network):
     return build(network, 0).eval()
 
 
-@pytest.fixture
-def untouched():
-    """Fail if the test moves a generator that all code shares."""
-    before = torch.get_rng_state(), np.random.get_state()[1].copy()
-    yield
-    assert torch.equal(torch.get_rng_state(), before[0])
-    np.testing.assert_array_equal(np.random.get_state()[1], before[1])
-
-
 # ------------------------------------------------------------------------- shapes
 
 

@@ -48,15 +48,6 @@ def held():
     return film_set(hospital("aspen"), "validation", 0, 4, SMALL)
 
 
-@pytest.fixture
-def untouched():
-    """Fail if the test moves a generator that all code shares."""
-    before = torch.get_rng_state(), np.random.get_state()[1].copy()
-    yield
-    assert torch.equal(torch.get_rng_state(), before[0])
-    np.testing.assert_array_equal(np.random.get_state()[1], before[1])
-
-
 def weights(model):
     return {name: value.numpy().copy() for name, value in model.state_dict().items()}
 
