@@ -9,7 +9,7 @@ READY     := $(VENV)/.ready
 BIN       := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help book test notebooks reproduce bench clean
+.PHONY: help book test notebooks reproduce sample bench clean
 
 help:  ## Say what can be made
 	@grep -hE '^[a-z]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -29,6 +29,10 @@ notebooks: $(READY)  ## Execute the notebooks in order and store their outputs
 
 reproduce: $(READY)  ## Run the paper's experiment, size fast
 	$(BIN)/python -m lumbo reproduce --size fast
+
+sample: $(READY)  ## Draw the films of data_synth/sample again
+	rm -rf data_synth/sample
+	$(BIN)/python -m lumbo films --n 3 --out data_synth/sample
 
 bench: $(READY)  ## Measure where the time goes
 	$(BIN)/python benchmarks/speed.py

@@ -1,14 +1,15 @@
-"""The command line: ``python -m lumbo reproduce``."""
+"""The command line: ``python -m lumbo reproduce`` and ``python -m lumbo films``."""
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
 import numpy as np
 from tqdm import tqdm
 
-from lumbo import __version__, reproduction
+from lumbo import __version__, archive, hospitals, reproduction
 from lumbo.errors import InputError, require
 
 
@@ -55,10 +56,44 @@ def reproduce(options) -> int:
     return 0
 
 
+def films(options) -> int:
+    """Write films as a hospital's archive holds them."""
+    names = list(hospitals.hospitals()) if options.hospital == "all" else options.hospital.split(",")
+    sites = [hospitals.hospital(name) for name in names]
+    with tqdm(unit="film", delay=1, disable=options.quiet) as bar:
+
+        def report(site: str, done: int, total: int) -> None:
+            bar.total = total
+            bar.set_postfix_str(site)
+            bar.update(done - bar.n)
+
+        table = archive.write_films(
+            options.out,
+            sites,
+            options.split,
+            options.seed,
+            options.n,
+            options.long_side,
+            options.format.split(","),
+            report,
+        )
+    print(f"{len(table)} films of {', '.join(names)}: {options.out}/landmarks.csv and angles.csv name each.")
+    print(archive.NOTE)
+    return 0
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog="lumbo", description="Not for clinical use.")
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True)
+    for add in (_add_reproduce, _add_films):
+        command = add(commands)
+        command.add_argument("--quiet", action="store_true", help="no progress bar")
+        command.set_defaults(usage=" ".join(command.format_usage().split()[2:]))
+    return parser
+
+
+def _add_reproduce(commands) -> argparse.ArgumentParser:
     run = commands.add_parser(
         "reproduce", help="train local, centralized and federated models and compare them"
     )
@@ -69,19 +104,49 @@ def _parser() -> argparse.ArgumentParser:
         "--out", type=Path, help="folder of the results (default: runs/SIZE); resumes what is there"
     )
     run.add_argument(
-        "--workers", type=_whole, metavar="N", help="models trained at the same moment (default: one a core)"
+        "--workers",
+        type=_whole(1),
+        metavar="N",
+        help="models trained at the same moment (default: one a core)",
     )
     run.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: auto)")
-    run.add_argument("--quiet", action="store_true", help="no progress bar")
-    run.set_defaults(command=reproduce, usage=" ".join(run.format_usage().split()[2:]))
-    return parser
+    run.set_defaults(command=reproduce)
+    return run
 
 
-def _whole(text: str) -> int:
-    """Read a count of things, or say what is allowed."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"got {text!r}; allowed: a whole number from 1")
-    return int(text)
+def _add_films(commands) -> argparse.ArgumentParser:
+    draw = commands.add_parser("films", help="write films as PNG and DICOM, with landmarks and angles as CSV")
+    draw.add_argument("--out", type=Path, required=True, help="folder of the films; resumes what is there")
+    draw.add_argument(
+        "--hospital",
+        default="all",
+        metavar="NAMES",
+        help=f"of {', '.join(hospitals.hospitals())}, with commas between (default: all)",
+    )
+    draw.add_argument("--split", default="test", help="training, validation or test (default: test)")
+    draw.add_argument(
+        "--n", type=_whole(1), help="films of each hospital (default: as many patients as it has)"
+    )
+    draw.add_argument("--seed", type=_whole(0), default=0, help="of the patients (default: 0)")
+    draw.add_argument(
+        "--long-side", type=_whole(1), default=256, metavar="PX", help="height of a film (default: 256)"
+    )
+    draw.add_argument(
+        "--format", default="png,dicom", metavar="NAMES", help="png, dicom or png,dicom (default)"
+    )
+    draw.set_defaults(command=films)
+    return draw
+
+
+def _whole(low: int) -> Callable[[str], int]:
+    """Make a reader of whole numbers from `low` that says what is allowed."""
+
+    def read(text: str) -> int:
+        if not (text.isdecimal() and int(text) >= low):
+            raise argparse.ArgumentTypeError(f"got {text!r}; allowed: a whole number from {low}")
+        return int(text)
+
+    return read
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.resources import files
@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lumbo import anatomy, angles, errors, radiograph, shapes, store
+from lumbo import anatomy, angles, errors, populations, radiograph, shapes, store
 from lumbo.errors import fields, number, require, whole
 
 SPLITS = ("training", "validation", "test")
@@ -19,17 +19,26 @@ ROLES = ("participant", "outsider")
 CHUNK = 64  # patients drawn together; a film does not depend on how many are asked for
 
 _SCANNER = {  # allowed range of each number
-    "source_mm": (800, 4000), "object_mm": (50, 500), "aim_mm": (0, 100), "photons": (1e2, 1e8), "scatter": (0, 10),
-    "blur_mm": (0, 5), "compress": (0, 1), "edge": (0, 5), "gamma": (0.2, 5), "spread": (0, 1),
+    "source_mm": (800, 4000), "object_mm": (50, 500), "shutters": (0, 0.5), "aim_mm": (0, 100), "photons": (10, 1e8),
+    "scatter": (0, 10), "grid": (1, 20), "heel": (0, 0.6), "blur_mm": (0, 5), "compress": (0, 1), "edge": (0, 5),
+    "gamma": (0.2, 5), "spread": (0, 1), "marker": (0, 1),
 }  # fmt: skip
+_PAIRS = {"field_mm": (100, 1200), "window": (0, 1)}
 
 
 @dataclass(frozen=True)
 class Rater:
-    """Human error of rated landmarks, millimetres in the patient (standard deviation per coordinate)."""
+    """Human error of rated landmarks.
 
-    corner_mm: float
+    s1_mm, l1_mm, head_mm : independent normal error of each coordinate of a corner of the S1
+        plate, of L1, of a head centre, millimetres in the patient (standard deviation)
+    steeper_deg : habit; how much steeper than it is this rater draws the S1 plate
+    """
+
+    s1_mm: float
+    l1_mm: float
     head_mm: float
+    steeper_deg: float
 
 
 @dataclass(frozen=True)
@@ -38,6 +47,7 @@ class Hospital:
 
     patients : how many there are for training, validation and test
     mixture : share of each cohort;  implanted : share with screws and rods
+    returning : share of the training films on which a patient comes back for a follow-up
     mirrored : share of films stored with the patient facing right;  inverted : MONOCHROME1
     """
 
@@ -47,6 +57,7 @@ class Hospital:
     patients: dict[str, int]
     mixture: dict[str, float]
     implanted: float
+    returning: float
     mirrored: float
     inverted: bool
     scanner: radiograph.Scanner
@@ -57,12 +68,14 @@ class Hospital:
 class FilmSet:
     """Films of one split of one or more hospitals; all canonical: facing left, bone bright.
 
-    films : (n, h, w) uint8
+    films : (n, h, w) uint8, or uint16 from `draw`
     landmarks_px, rated_landmarks_px : (n, 6, 2) exact projections, and as a rater placed them
     angles_deg, rated_angles_deg : (n, 4) film angles of those two
     anatomical_deg : (n, 4) angles of the spine in space
     pixel_mm : (n,) pixel size on the detector
-    site : (n,) name of the hospital
+    patient : (n,) number of the patient within site, split and seed; follow-up films share it
+    mirrored, inverted : (n,) bool, whether the archive holds the film facing right, and as MONOCHROME1
+    site, cohort : (n,) names
     """
 
     films: np.ndarray
@@ -72,7 +85,11 @@ class FilmSet:
     rated_angles_deg: np.ndarray
     anatomical_deg: np.ndarray
     pixel_mm: np.ndarray
+    patient: np.ndarray
+    mirrored: np.ndarray
+    inverted: np.ndarray
     site: np.ndarray
+    cohort: np.ndarray
 
     def __len__(self) -> int:
         return len(self.films)
@@ -130,25 +147,28 @@ def check_hospital(name: str, table: dict) -> Hospital:
     for split in SPLITS:
         needed = split == "test" or table["role"] == "participant"
         whole(f"{name}.patients.{split}", patients[split], 1 if needed else 0, 1_000_000)
-    mixture = fields(
-        f"{name}.mixture", table["mixture"], set(anatomy.cohort_names()), set(anatomy.cohort_names())
-    )
+    cohorts = set(populations.cohort_names())
+    mixture = fields(f"{name}.mixture", table["mixture"], cohorts, cohorts)
     shares = [number(f"{name}.mixture.{who}", share, 0, 1) for who, share in mixture.items()]
     require(abs(sum(shares) - 1) < 1e-9, f"{name}.mixture", sum(shares), "shares that sum to 1")
     for share in ("implanted", "mirrored"):
         number(f"{name}.{share}", table[share], 0, 1)
+    number(f"{name}.returning", table["returning"], 0, 0.5)
     require(isinstance(table["inverted"], bool), f"{name}.inverted", table["inverted"], "true or false")
-    scanner, rater = (
-        _check_scanner(name, table["scanner"]),
-        fields(f"{name}.rater", table["rater"], set(_RATER)),
-    )
-    for key in _RATER:
-        number(f"{name}.rater.{key}", rater[key], 0, 20)
+    rater = fields(f"{name}.rater", table["rater"], set(Rater.__dataclass_fields__))
+    for key, (low, high) in _RATER.items():
+        number(f"{name}.rater.{key}", rater[key], low, high)
+    scanner = _check_scanner(name, table["scanner"])
     return Hospital(name=name, **table | {"scanner": scanner, "rater": Rater(**rater)})
 
 
 def film_set(
-    where: Hospital, split: str, seed: int = 0, n: int | None = None, long_side_px: int = 256
+    where: Hospital,
+    split: str,
+    seed: int = 0,
+    n: int | None = None,
+    long_side_px: int = 256,
+    device: str = "cpu",
 ) -> FilmSet:
     """Draw films of one split of a hospital, or take them from the cache.
 
@@ -158,67 +178,112 @@ def film_set(
     seed : of the patients.  Splits and hospitals never share a patient.
     n : how many films, by default as many as the hospital has; the first are the same for any `n`.
     long_side_px : height of the film, a multiple of 16
+    device : where torch draws; another device than "cpu" gives the same film within rounding
     """
     require(split in SPLITS, "split", split, f"one of {', '.join(SPLITS)}")
     n = where.patients[split] if n is None else whole("n", n, 0)
     whole("seed", seed, 0)
     radiograph.canvas(long_side_px)
-    key = store.content_key(asdict(where), anatomy.statistics(), split, seed, n, long_side_px, _CODE)
+    key = store.content_key(_values(asdict(where)), _cohorts(), split, seed, n, long_side_px, device, _CODE)
+    names = np.array(populations.cohort_names())
 
     def make():
-        starts = range(0, max(n, 1), CHUNK)
-        with _one_thread():
-            drawn = pool([_draw(where, split, seed, start // CHUNK, long_side_px) for start in starts])[:n]
-        note = {"site": where.name, "split": split, "seed": seed}
-        return {name: getattr(drawn, name) for name in _STORED}, note
+        chunks = range(-(-max(n, 1) // CHUNK))
+        drawn = pool([draw(where, split, seed, chunk, long_side_px, device=device) for chunk in chunks])[:n]
+        arrays = {name: getattr(drawn, name) for name in _STORED}
+        arrays["cohort"] = (drawn.cohort[:, None] == names).argmax(1)
+        return arrays, {"site": where.name, "split": split, "seed": seed}
 
     arrays, _ = store.cached_tensors(f"films/{where.name}-{split}-{key}", make)
-    return FilmSet(**arrays, site=np.full(n, where.name))
+    return FilmSet(**arrays | {"site": np.full(n, where.name), "cohort": names[arrays["cohort"]]})
 
 
-def specification(long_side_px: int) -> str:
-    """Digest everything that shapes a film: cohorts, hospitals and the code that draws."""
-    specs = [asdict(h) for h in hospitals().values()]
-    return store.content_key(specs, anatomy.statistics(), long_side_px, _CODE)
+def draw(
+    where: Hospital, split: str, seed: int, chunk: int, long_side_px: int, bits: int = 8, device: str = "cpu"
+) -> FilmSet:
+    """Draw the patients of one chunk, take their films and rate them: always `CHUNK` films.
 
-
-def _draw(where, split, seed, chunk, long_side_px) -> FilmSet:
-    """Draw the patients of one chunk, take their films and rate them."""
+    Each step has a generator of its own.  So two hospitals that differ only in their scanner
+    have the same patients and raters, and a film of another size shows the same patient.
+    bits : 8 or 16, the depth of the grey levels
+    """
+    require(bits in (8, 16), "bits", bits, "8 or 16")
     name = int.from_bytes(where.name.encode(), "big")
-    rng = np.random.default_rng([seed, SPLITS.index(split), chunk, name])
-    patients = anatomy.spines(_mixed_angles(where, rng), rng)
-    solids = shapes.solids(patients, rng.random(CHUNK) < where.implanted, rng)
-    exposure = radiograph.aim(patients, where.scanner, long_side_px, rng)
-    absorbed = radiograph.attenuation(solids, shapes.trunk(patients, rng), where.scanner, exposure)
-    signal = radiograph.expose(absorbed, where.scanner, exposure, rng)
-    grey = radiograph.develop(signal, where.scanner, exposure, rng)
-    landmarks = radiograph.project(patients.landmarks_mm, where.scanner, exposure)
-    rated = rate(landmarks, where, exposure.pixel_mm, rng)
-    stored, anterior, inverted = store_films(where, (grey * 255).round().byte().numpy(), rng)
+    start = np.random.default_rng([seed, SPLITS.index(split), chunk, name])
+    who, body, soft, room, light, lab, archive, rater = start.spawn(8)
+    patients, number = _patients(where, split, who)
+    spines = anatomy.spines(patients, body)
+    exposure = radiograph.aim(spines, where.scanner, long_side_px, room)
+    with _one_thread(), nullcontext() if device == "cpu" else torch.device(device):
+        solids = shapes.solids(spines, body.random(CHUNK) < where.implanted, body)
+        solids.append(radiograph.side_marker(where.scanner, exposure, room))
+        matter = radiograph.attenuation(solids, shapes.trunk(spines, soft), where.scanner, exposure)
+        signal = radiograph.expose(matter, where.scanner, exposure, light)
+        grey = radiograph.develop(signal, where.scanner, exposure, lab)
+        films = grey.mul_(2**bits - 1).round_().to(getattr(torch, f"uint{bits}")).cpu().numpy()
+    landmarks = radiograph.project(spines.landmarks_mm, where.scanner, exposure)
+    rated = rate(landmarks, where, exposure.pixel_mm, rater)
     return FilmSet(
-        films=radiograph.canonical(stored, anterior, inverted),
+        films=films,
         landmarks_px=landmarks,
         rated_landmarks_px=rated,
         angles_deg=angles.lumbopelvic_angles(landmarks, "left"),
         rated_angles_deg=angles.lumbopelvic_angles(rated, "left"),
         anatomical_deg=patients.angles_deg,
         pixel_mm=np.full(CHUNK, exposure.pixel_mm),
+        patient=chunk * CHUNK + number,
+        mirrored=archive.random(CHUNK) < where.mirrored,
+        inverted=np.full(CHUNK, where.inverted),
         site=np.full(CHUNK, where.name),
+        cohort=patients.cohort,
     )
 
 
 def rate(landmarks_px: np.ndarray, where: Hospital, pixel_mm: float, rng: np.random.Generator) -> np.ndarray:
-    """Place landmarks as this hospital's rater does, (n, 6, 2): independent normal errors."""
-    sd_mm = np.array([where.rater.corner_mm] * 4 + [where.rater.head_mm] * 2)
-    sd_px = sd_mm * radiograph.magnification(0.0, where.scanner) / pixel_mm
-    return landmarks_px + rng.normal(0, 1, landmarks_px.shape) * sd_px[:, None]
+    """Place landmarks as this hospital's rater does, (n, 6, 2): a habit, and independent normal errors."""
+    who = where.rater
+    sd_mm = np.array([who.s1_mm] * 2 + [who.l1_mm] * 2 + [who.head_mm] * 2)
+    sd_px = sd_mm[:, None] * radiograph.magnification(0.0, where.scanner) / pixel_mm
+    rated = landmarks_px + rng.normal(0, 1, landmarks_px.shape) * sd_px
+    middle, half = landmarks_px[:, :2].mean(1, keepdims=True), np.radians(who.steeper_deg)
+    arm = (
+        landmarks_px[:, :2] - middle
+    )  # y points down and the patient faces left: steeper turns counter-clockwise
+    turned = np.stack(
+        [
+            arm[..., 0] * np.cos(half) + arm[..., 1] * np.sin(half),
+            arm[..., 1] * np.cos(half) - arm[..., 0] * np.sin(half),
+        ],
+        -1,
+    )
+    rated[:, :2] += turned - arm
+    return rated
 
 
-def store_films(where: Hospital, films: np.ndarray, rng: np.random.Generator):
-    """Give films the side and polarity that this hospital's archive holds: (films, anterior, inverted)."""
-    anterior = np.where(rng.random(len(films)) < where.mirrored, "right", "left")
-    inverted = np.full(len(films), where.inverted)
-    return radiograph.present(films, anterior, inverted), anterior, inverted
+def specification(long_side_px: int) -> str:
+    """Digest everything that shapes a film: cohorts, hospitals and the code that draws."""
+    return store.content_key(_specs(), long_side_px, _CODE)
+
+
+def frozen() -> dict:
+    """Return the version of the films, the digest of their specs when they were frozen, and that of today."""
+    return store.read_toml(files("data_synth").joinpath("frozen.toml")) | {
+        "today": store.content_key(_specs())
+    }
+
+
+def _patients(where, split, rng):
+    """Draw the patients of a chunk, and their numbers; in training some come back: (patients, number)."""
+    number = np.arange(CHUNK)
+    patients = populations.draw_mixture(where.mixture, CHUNK, rng)
+    if split != "training" or not where.returning:
+        return patients, number
+    every = round(1 / where.returning)
+    number[every - 1 :: every] -= 1
+    again = populations.follow_up(patients[number], rng)
+    keep = number == np.arange(CHUNK)
+    order = np.where(keep, np.arange(CHUNK), CHUNK + np.arange(CHUNK))
+    return populations.pool([patients, again])[order], number
 
 
 @contextmanager
@@ -232,27 +297,38 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _mixed_angles(where, rng):
-    """Draw a chunk of patients from the hospital's mixture of cohorts."""
-    names, shares = list(where.mixture), list(where.mixture.values())
-    who = rng.choice(len(names), CHUNK, p=shares)
-    drawn = np.stack([anatomy.draw_angles(anatomy.cohort(name), CHUNK, rng) for name in names])
-    return drawn[who, np.arange(CHUNK)]
-
-
 def _check_scanner(name, table) -> radiograph.Scanner:
     fields(f"{name}.scanner", table, set(radiograph.Scanner.__dataclass_fields__))
+    require(isinstance(table["slot"], bool), f"{name}.scanner.slot", table["slot"], "true or false")
     for key, (low, high) in _SCANNER.items():
         number(f"{name}.scanner.{key}", table[key], low, high)
-    field = table["field_mm"]
-    require(isinstance(field, list) and len(field) == 2, f"{name}.scanner.field_mm", field, "[width, height]")
-    for value in field:
-        number(f"{name}.scanner.field_mm", value, 100, 1200)
+    for key, (low, high) in _PAIRS.items():
+        pair = table[key]
+        require(isinstance(pair, list) and len(pair) == 2, f"{name}.scanner.{key}", pair, "a list of two")
+        for value in pair:
+            number(f"{name}.scanner.{key}", value, low, high)
     gap = table["source_mm"] - table["object_mm"]
     require(gap >= 500, f"{name}.scanner.object_mm", table["object_mm"], "at least 500 mm from the source")
-    return radiograph.Scanner(**table | {"field_mm": tuple(field)})
+    return radiograph.Scanner(**table | {key: tuple(table[key]) for key in _PAIRS})
 
 
-_RATER = tuple(Rater.__dataclass_fields__)
-_STORED = tuple(name for name in FilmSet.__dataclass_fields__ if name != "site")
-_CODE = store.content_key(errors, angles, anatomy, shapes, radiograph, sys.modules[__name__])
+def _specs() -> list:
+    return [_values(asdict(h)) for h in hospitals().values()] + [_cohorts()]
+
+
+def _cohorts() -> dict:
+    return _values(populations.statistics())
+
+
+def _values(table):
+    """A table without its texts: a better citation does not change a film."""
+    if isinstance(table, dict):
+        return {
+            key: _values(value) for key, value in table.items() if key not in ("title", "source", "sources")
+        }
+    return table
+
+
+_RATER = {"s1_mm": (0, 20), "l1_mm": (0, 20), "head_mm": (0, 20), "steeper_deg": (-10, 10)}
+_STORED = tuple(name for name in FilmSet.__dataclass_fields__ if name not in ("site", "cohort"))
+_CODE = store.content_key(errors, angles, populations, anatomy, shapes, radiograph, sys.modules[__name__])

@@ -1,271 +1,178 @@
-"""Spines against the angles they were ordered with, and cohorts against the statistics they came from."""
+"""Spines against the angles and sizes of the patients they were built from."""
 
-import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lumbo import anatomy
-from lumbo.anatomy import LEVELS, anatomical_angles, check_statistics, cohort, cohort_names, draw_angles
+from lumbo import anatomy, populations
+from lumbo.anatomy import LEVELS, anatomical_angles
 from lumbo.errors import InputError
 
-SS, PT, PI, LL = range(4)
-N = 40_000
+L1 = LEVELS.index("L1")
 
 
 def rng(seed=0):
     return np.random.default_rng(seed)
 
 
-@pytest.fixture(scope="module", params=cohort_names())
-def drawn(request):
-    """A cohort and many of its angles."""
-    who = cohort(request.param)
-    return who, draw_angles(who, N, rng(1))
+def same_patient(n, **switches):
+    """One healthy patient `n` times, with some switches set."""
+    one = populations.with_angles([[40.0, 13.0, 53.0, 52.0]], rng(3))
+    many = one[np.zeros(n, int)]
+    return replace(many, **{name: np.asarray(value, float) for name, value in switches.items()})
 
 
-def between(anterior, posterior):
-    """Tilt of plates, degrees above the forward horizontal."""
+@pytest.fixture(scope="module", params=populations.cohort_names())
+def patients(request):
+    return populations.draw(request.param, 400, rng(1))
+
+
+def tilt(anterior, posterior):
+    """Degrees of a plate above the forward horizontal."""
     x, z = np.moveaxis(anterior - posterior, -1, 0)
     return np.degrees(np.arctan2(z, x))
 
 
-# ---------------------------------------------------------------- spines
+# ---------------------------------------------------------------- angles
+
+
+def test_a_spine_has_the_angles_of_its_patient(patients):
+    built = anatomy.spines(patients, rng())
+    np.testing.assert_allclose(anatomical_angles(built), patients.angles_deg, rtol=0, atol=1e-9)
 
 
 @settings(deadline=None, max_examples=50)
 @given(st.floats(-60, 85), st.floats(-30, 50), st.floats(-60, 110), st.integers(0, 2**32))
-def test_a_spine_has_the_angles_that_were_ordered(ss, pt, ll, seed):
+def test_any_possible_angles_can_be_ordered(ss, pt, ll, seed):
     ordered = np.array([[ss, pt, ss + pt, ll]])
-    built = anatomy.spines(ordered, rng(seed))
+    built = anatomy.spines(populations.with_angles(ordered, rng(seed)), rng(seed))
     np.testing.assert_allclose(anatomical_angles(built), ordered, rtol=0, atol=1e-9)
 
 
-def test_many_spines_have_the_angles_that_were_ordered(drawn):
-    _, angles_deg = drawn
-    built = anatomy.spines(angles_deg[:500], rng())
-    np.testing.assert_allclose(anatomical_angles(built), angles_deg[:500], rtol=0, atol=1e-9)
-    np.testing.assert_array_equal(built.angles_deg, angles_deg[:500])
+def test_plates_turn_by_the_lordosis_of_their_segment():
+    """Without a fracture, what lies between the upper plates of S1, L5, ... L1 are the segments of the patient."""
+    healthy = populations.draw("healthy_adults", 400, rng())
+    healthy = healthy[(healthy.fracture == 0).all(1)]
+    built = anatomy.spines(healthy, rng())
+    plates = np.concatenate([built.s1_mm[:, None], built.bodies_mm[:, :5, :2]], 1)
+    turns = np.diff(tilt(plates[:, :, 0], plates[:, :, 1]), axis=1)
+    np.testing.assert_allclose(turns, healthy.segments_deg, atol=1e-9)
 
 
-def test_the_hip_axis_is_the_origin_and_lies_between_the_heads(drawn):
-    built = anatomy.spines(drawn[1][:200], rng())
+def test_an_impossible_slope_is_refused():
+    with pytest.raises(InputError, match="SS"):
+        anatomy.spines(same_patient(1, angles_deg=[[91.0, 0.0, 91.0, 50.0]]), rng())
+
+
+def test_angles_that_break_the_identity_are_refused():
+    with pytest.raises(InputError, match="PI"):
+        anatomy.spines(same_patient(1, angles_deg=[[40.0, 13.0, 54.0, 50.0]]), rng())
+
+
+# ---------------------------------------------------------------- sizes and frame
+
+
+def test_the_hip_axis_is_the_origin_and_lies_between_the_heads(patients):
+    built = anatomy.spines(patients, rng())
     np.testing.assert_allclose(built.heads_mm.mean(1), 0, atol=1e-12)
     assert (built.heads_mm[:, 0, 1] > 0).all()  # the left head first: y points left
 
 
-def test_plates_turn_by_the_lordosis_of_their_segment():
-    """What lies between the upper plates of S1, L5, ... L1 sums to LL, measured on the corners."""
-    angles_deg = draw_angles(cohort("healthy_adults"), 300, rng(2))
-    built = anatomy.spines(angles_deg, rng(3))
-    bodies = built.bodies_mm[:, : LEVELS.index("L1") + 1]
-    upper = between(bodies[:, :, 0], bodies[:, :, 1])
-    steps = np.diff(np.column_stack([between(built.s1_mm[:, 0], built.s1_mm[:, 1]), upper]), axis=1)
-    np.testing.assert_allclose(steps.sum(1), angles_deg[:, LL], rtol=0, atol=1e-9)
-    assert steps.shape == (300, 5)
+def test_sizes_are_those_of_the_patient(patients):
+    built = anatomy.spines(patients, rng())
+    s1 = built.s1_mm
+    np.testing.assert_allclose(np.linalg.norm(s1.mean(1), axis=1), patients.size("pelvic_radius"))
+    np.testing.assert_allclose(np.linalg.norm(s1[:, 0] - s1[:, 1], axis=1), patients.size("s1_plate"))
 
 
-def test_bodies_stand_on_each_other():
-    """Every body is convex, lies above the one below, and no two overlap along the column."""
-    built = anatomy.spines(draw_angles(cohort("healthy_adults"), 300, rng(4)), rng(5))
-    bodies = built.bodies_mm
-    edges = np.roll(bodies, -1, 2) - bodies
-    after = np.roll(edges, -1, 2)
-    turn = edges[..., 0] * after[..., 1] - edges[..., 1] * after[..., 0]
-    assert (turn > 0).all()
-    below = np.concatenate(
-        [built.s1_mm[:, None], bodies[:, :-1, :2]], 1
-    )  # anterior, posterior of the plate below
-    along = below[:, :, 0] - below[:, :, 1]
-    for corner, start in ((3, 0), (2, 1)):  # lower corners stand above the plate below
-        up = bodies[:, :, corner] - below[:, :, start]
-        assert (along[..., 0] * up[..., 1] - along[..., 1] * up[..., 0] > 0).mean() > 0.99
+def test_levels_stand_a_pitch_apart_where_nothing_is_wrong():
+    """A level and the disc under it are as high as the patient's pitch, up to the bend of a segment."""
+    healthy = same_patient(1)
+    built = anatomy.spines(healthy, rng())
+    tops = np.concatenate([built.s1_mm[:, None], built.bodies_mm[:, :5, :2]], 1).mean(2)
+    steps = np.linalg.norm(np.diff(tops, axis=1), axis=-1)
+    bend = np.radians(abs(healthy.segments_deg) / 2)
+    assert (steps <= healthy.pitch_mm + 1e-9).all()
+    assert (steps >= healthy.pitch_mm * np.cos(bend)).all()
 
 
-def test_body_spacing_is_that_of_the_source():
-    """34.4 to 36.5 mm from L1-2 to L4-5 in 1,835 CTs; the trial spines lie within 2 mm of that."""
-    built = anatomy.spines(draw_angles(cohort("healthy_adults"), 1000, rng(6)), rng(7))
-    middle = built.bodies_mm[:, :5].mean(2)
-    spacing = np.linalg.norm(np.diff(middle, axis=1), axis=-1).mean(0)
-    np.testing.assert_allclose(spacing, [36.3, 36.5, 35.8, 34.4], atol=2.0)
+def test_the_column_climbs(patients):
+    """No body lies below the one under it, and none is upside down."""
+    built = anatomy.spines(patients, rng())
+    upper, lower = built.bodies_mm[:, :, :2].mean(2), built.bodies_mm[:, :, 2:].mean(2)
+    axis = upper - lower
+    ahead = built.bodies_mm[:, :, 0] - built.bodies_mm[:, :, 1]
+    assert (ahead[..., 0] * axis[..., 1] - ahead[..., 1] * axis[..., 0] > 0).all()
+    assert (np.diff(upper[..., 1], axis=1)[:, :4] > 0).all()
 
 
-def test_film_frame_faces_right_with_y_down():
-    np.testing.assert_array_equal(anatomy.film_frame(np.array([1.0, 2.0, 3.0])), [1.0, -3.0])
+# ---------------------------------------------------------------- switches
 
 
-@pytest.mark.parametrize(
-    ("angles_deg", "field"),
-    [
-        (np.zeros(4), "angles_deg"),
-        (np.zeros((2, 3)), "angles_deg"),
-        ([[90.0, 0.0, 90.0, 50.0]], "angles_deg.SS"),
-        ([[np.nan, 0.0, np.nan, 50.0]], "angles_deg.SS"),
-        ([[40.0, 10.0, 51.0, 50.0]], "angles_deg.PI"),
-    ],
-)
-def test_impossible_angles_are_refused(angles_deg, field):
-    with pytest.raises(InputError) as caught:
-        anatomy.spines(np.asarray(angles_deg), rng())
-    assert caught.value.field == field
+SWITCHED = {
+    "slip": [[0.4, 0.0], [0.0, 0.3]],
+    "narrowing": [[0.6] * 5, [0.8, 0, 0, 0, 0]],
+    "fracture": [[0, 0, 0.4, 0], [0.3, 0, 0, 0]],
+    "curve_deg": [40.0, -25.0],
+    "dome_mm": [6.0, 9.0],
+    "transitional": [-1, 1],
+    "spurs_mm": [[6.0] * 5, [2.0] * 5],
+}
 
 
-def test_the_same_seed_gives_the_same_spines():
-    angles_deg = draw_angles(cohort("degenerative"), 20, rng(8))
-    np.testing.assert_array_equal(angles_deg, draw_angles(cohort("degenerative"), 20, rng(8)))
-    one, same, other = (vars(anatomy.spines(angles_deg, rng(seed))) for seed in (9, 9, 10))
-    for name, values in one.items():
-        np.testing.assert_array_equal(values, same[name])
-    assert (one["bodies_mm"] != other["bodies_mm"]).any()
+@pytest.mark.parametrize("switch", SWITCHED)
+def test_a_switch_leaves_the_stated_angles(switch):
+    built = anatomy.spines(same_patient(2, **{switch: SWITCHED[switch]}), rng())
+    np.testing.assert_allclose(anatomical_angles(built), built.patients.angles_deg, rtol=0, atol=1e-9)
 
 
-# ---------------------------------------------------------------- segments
+def test_a_slip_moves_the_column_forwards_along_the_plate():
+    level, slipped = anatomy.spines(same_patient(2, slip=[[0, 0], [0.4, 0]]), rng()).bodies_mm
+    moved = slipped - level
+    np.testing.assert_allclose(moved, np.broadcast_to(moved[0, 0], moved.shape), atol=1e-9)
+    assert moved[0, 0] @ (level[0, 0] - level[0, 1]) > 0
 
 
-@settings(deadline=None, max_examples=50)
-@given(
-    st.lists(st.tuples(st.floats(20, 95), st.floats(-60, 110)), min_size=1, max_size=20), st.integers(0, 99)
-)
-def test_segments_sum_to_ll(patients, seed):
-    pi, ll = np.array(patients).T
-    parts = anatomy.segment_lordosis(pi, ll, rng(seed))
-    np.testing.assert_allclose(parts.sum(1), ll, rtol=0, atol=1e-9)
+def test_a_narrow_disc_is_lower_and_opens_less():
+    full, flat = anatomy.spines(same_patient(2, narrowing=[[0] * 5, [0, 0.7, 0, 0, 0]]), rng()).bodies_mm
+    gap = [np.linalg.norm(b[0, :2].mean(0) - b[1, 2:].mean(0)) for b in (full, flat)]
+    opens = [tilt(b[1, 3], b[1, 2]) - tilt(b[0, 0], b[0, 1]) for b in (full, flat)]
+    assert gap[1] == pytest.approx(0.3 * gap[0])
+    assert opens[1] == pytest.approx(0.3 * opens[0])
 
 
-@pytest.mark.parametrize(("pi", "row"), [(38.0, 0), (50.0, 1), (63.0, 2)])
-def test_segments_of_a_pi_class_have_the_published_means_and_spreads(pi, row):
-    """With LL drawn as the sum of the published segments, each must come back as published."""
-    table = anatomy.statistics()["segments"]
-    mean, sd = np.array(table["mean"][row]), np.array(table["sd"][row])
-    ll = rng(11).normal(mean.sum(), np.sqrt((sd**2).sum()), N)
-    parts = anatomy.segment_lordosis(np.full(N, pi), ll, rng(12))
-    assert (abs(parts.mean(0) - mean) < 4.5 * sd / np.sqrt(N)).all()
-    assert (abs(parts.std(0) / sd - 1) < 4.5 / np.sqrt(2 * N)).all()
-    assert (abs(np.corrcoef(parts.T) - np.eye(5)) < 4.5 / np.sqrt(N)).all()
+def test_a_sacralised_l5_has_a_rudiment_of_a_disc():
+    built = anatomy.spines(same_patient(2, transitional=[0, -1]), rng())
+    gap = np.linalg.norm(built.s1_mm.mean(1) - built.bodies_mm[:, 0, 2:].mean(1), axis=1)
+    assert gap[1] == pytest.approx(0.3 * gap[0])
 
 
-def test_a_surplus_is_shared_by_variance():
-    """The conditional normal: slope of each segment on LL is its share of the variance."""
-    sd = np.array(anatomy.statistics()["segments"]["sd"][1])
-    low, high = (anatomy.segment_lordosis(np.array([50.0]), np.array([ll]), rng(13)) for ll in (40.0, 70.0))
-    np.testing.assert_allclose((high - low)[0] / 30, sd**2 / (sd**2).sum(), rtol=1e-12)
+def test_a_fracture_is_a_wedge_lower_in_front():
+    built = anatomy.spines(same_patient(2, fracture=[[0, 0, 0, 0], [0, 0, 0.4, 0]]), rng())
+    front = np.linalg.norm(built.bodies_mm[:, L1, 0] - built.bodies_mm[:, L1, 3], axis=1)
+    back = np.linalg.norm(built.bodies_mm[:, L1, 1] - built.bodies_mm[:, L1, 2], axis=1)
+    assert front[1] / back[1] == pytest.approx(0.6 * front[0] / back[0], rel=0.08)
 
 
-# ---------------------------------------------------------------- cohorts
+def test_a_curve_carries_the_column_aside_and_comes_back_upright():
+    straight, left, right = (
+        anatomy.spines(same_patient(1, curve_deg=[cobb]), rng()) for cobb in (0.0, 40.0, -40.0)
+    )
+    assert not straight.aside_mm.any() and not straight.lean_deg.any() and not straight.twist_deg.any()
+    assert np.ptp(left.lean_deg) == pytest.approx(40.0)  # the Cobb angle: between the most tilted bodies
+    assert left.aside_mm[0, L1] > 5
+    np.testing.assert_allclose(left.aside_mm, -right.aside_mm)
+    np.testing.assert_allclose(left.bodies_mm, straight.bodies_mm)
 
 
-def truncated_moments(spec):
-    """Mean and SD of a truncated normal, by adding up its density."""
-    x = np.linspace(spec["low"], spec["high"], 200_001)
-    weight = np.exp(-0.5 * ((x - spec["mean"]) / spec["sd"]) ** 2)
-    mean = np.average(x, weights=weight)
-    return mean, np.sqrt(np.average((x - mean) ** 2, weights=weight))
-
-
-def expected_law(who):
-    """Mean (4,) and covariance (4, 4) of SS, PT, PI, LL: linear in PI and two noises."""
-    mean_pi, sd_pi = truncated_moments(who.pi)
-    mean_pt = who.pt["at_mean_pi"] + who.pt["slope"] * (mean_pi - who.pi["mean"])
-    mean_ll = who.ll["intercept"] + who.ll["slope"] * mean_pi
-    a, b = who.pt["slope"], who.ll["slope"]
-    mix = np.array([[1 - a, -1, 0], [a, 1, 0], [1, 0, 0], [b, 0, 1]])  # PI, noise of PT, noise of LL
-    sources = np.diag([sd_pi**2, who.pt["sd"] ** 2, who.ll["sd"] ** 2])
-    return np.array([mean_pi - mean_pt, mean_pt, mean_pi, mean_ll]), mix @ sources @ mix.T
-
-
-def test_cohort_means_lie_within_sampling_error(drawn):
-    who, angles_deg = drawn
-    mean, covariance = expected_law(who)
-    assert (abs(angles_deg.mean(0) - mean) < 4.5 * np.sqrt(np.diag(covariance) / N)).all()
-
-
-def test_cohort_spreads_lie_within_sampling_error(drawn):
-    """Var(s) = s^4 (kurtosis - 1) / n; truncated normals have kurtosis below 3, so 2 s^4 / n bounds it."""
-    who, angles_deg = drawn
-    sd = np.sqrt(np.diag(expected_law(who)[1]))
-    assert (abs(angles_deg.std(0) / sd - 1) < 4.5 / np.sqrt(2 * N)).all()
-
-
-def test_cohort_correlations_lie_within_sampling_error(drawn):
-    who, angles_deg = drawn
-    covariance = expected_law(who)[1]
-    sd = np.sqrt(np.diag(covariance))
-    r = covariance / np.outer(sd, sd)
-    assert (abs(np.corrcoef(angles_deg.T) - r) < 4.5 * (1 - r**2) / np.sqrt(N) + 1e-12).all()
-
-
-def test_pi_is_pt_plus_ss_and_stays_inside_its_limits(drawn):
-    who, angles_deg = drawn
-    np.testing.assert_allclose(angles_deg[:, PI], angles_deg[:, PT] + angles_deg[:, SS], rtol=0, atol=1e-12)
-    assert angles_deg[:, PI].min() >= who.pi["low"] and angles_deg[:, PI].max() <= who.pi["high"]
-
-
-def test_healthy_adults_are_those_of_the_source():
-    """Mac-Thiong 2011, n = 709: SS 39.5 +- 7.8, PT 13.5 +- 6.8, PI 53 +- 10.5, within its sampling error."""
-    mean, covariance = expected_law(cohort("healthy_adults"))
-    np.testing.assert_allclose(mean[:3], [39.5, 13.5, 53.0], atol=2 * 10.5 / np.sqrt(709))
-    np.testing.assert_allclose(np.sqrt(np.diag(covariance))[:3], [7.8, 6.8, 10.5], atol=1.0)
-
-
-def test_an_unknown_cohort_is_refused_with_those_there_are():
-    with pytest.raises(InputError, match="cohort: got 'elves'.*healthy_adults"):
-        cohort("elves")
-
-
-# ---------------------------------------------------------------- malformed statistics
-
-
-def test_the_statistics_of_the_book_pass():
-    assert check_statistics(copy.deepcopy(anatomy.statistics())) == anatomy.statistics()
-
-
-FAULTS = [
-    ("sizes", None),
-    ("segments", None),
-    ("sizes.s1_plate", None),
-    ("sizes.s1_plate.mean", "35"),
-    ("sizes.s1_plate.mean", -35.0),
-    ("sizes.s1_plate.sd", float("nan")),
-    ("sizes.s1_plate.source", None),
-    ("sizes.head_radius.low", 25.0),  # above the mean
-    ("sizes.head_radius.high", 20.0),  # below the mean
-    ("sizes.head_radius.sd", 12.0),  # wider than its limits: hardly any draw would fall inside
-    ("sizes.antlers", {}),
-    ("segments.sd", None),
-    ("segments.pi_classes", [55.0, 45.0]),
-    ("segments.pi_classes", [45.0, "55"]),
-    ("segments.mean", [[20.2, 10.5, 7.7, 3.9, 0.0]]),  # one class of three
-    ("segments.mean", [[20.2, 10.5, 7.7, 3.9, 99.0]] * 3),
-    ("segments.sd", [[6.6, 4.7, 4.0, 3.5, 0.0]] * 3),  # nobody could take the surplus
-    ("healthy_adults.pi", None),
-    ("healthy_adults.pi", 53.0),
-    ("healthy_adults.pi.mean", 530.0),
-    ("healthy_adults.pi.mean", True),
-    ("healthy_adults.pi.typo", 1.0),
-    ("healthy_adults.pt.at_mean_pi", 80.0),
-    ("healthy_adults.pt.slope", None),
-    ("healthy_adults.pt.sd", -1.0),
-    ("healthy_adults.ll.slope", 3.0),
-    ("healthy_adults.ll.intercept", "19"),
-    ("healthy_adults.sources", []),
-    ("healthy_adults.extra", 1),
-]
-
-
-@pytest.mark.parametrize(("field", "value"), FAULTS, ids=lambda v: str(v)[:40])
-def test_malformed_statistics_name_the_field(field, value):
-    table = copy.deepcopy(anatomy.statistics())
-    *parents, key = field.split(".")
-    place = table
-    for parent in parents:
-        place = place[parent]
-    if value is None:
-        del place[key]
-    else:
-        place[key] = value
-    with pytest.raises(InputError) as caught:
-        check_statistics(table)
-    assert caught.value.field == field
-    assert "\n" not in str(caught.value) and "allowed: " in str(caught.value)
+def test_a_follow_up_keeps_the_pelvis():
+    first = populations.draw("degenerative", 200, rng(2))
+    again = populations.follow_up(first, rng(3))
+    one, two = anatomy.spines(first, rng(4)), anatomy.spines(again, rng(4))
+    np.testing.assert_allclose(anatomical_angles(one)[:, 2], anatomical_angles(two)[:, 2], atol=1e-9)
+    reach = [np.linalg.norm(built.s1_mm.mean(1), axis=1) for built in (one, two)]
+    np.testing.assert_allclose(*reach)
+    assert abs(anatomical_angles(one) - anatomical_angles(two))[:, 1].max() > 1

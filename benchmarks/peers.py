@@ -1,0 +1,194 @@
+"""lumbo beside gVirtualXray, on the same phantoms in the same run: ``python benchmarks/peers.py``.
+
+gVirtualXray (https://gvirtualxray.sourceforge.io, BSD-3) draws triangle meshes with OpenGL.  It is installed into an
+environment of its own under lumbo's cache folder, and works here in software on one thread, as lumbo does.  Both draw
+primary attenuation of the same solids, the part that both model, and take turns.  What is compared is the line
+integral of each pixel at one energy; a second comparison from 100 m, where rays are parallel, tells how well the
+meshes fit the solids, so the rest is what lumbo spares by drawing each solid at one depth.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from unittest import mock
+
+import meshes
+import numpy as np
+import torch
+
+from lumbo import anatomy, hospitals, populations, radiograph, shapes, store
+
+PEER = "gvxr==2.1.0"
+WORKER = Path(__file__).with_name("gvxr_films.py")
+MODELLED = """
+                                     lumbo                        gVirtualXray
+shapes                               prisms, ellipsoids, rods     any closed triangle mesh
+divergence inside one solid          no (drawn at one depth)      yes
+slot scanner                         yes                          no (cone or parallel beam)
+energies                             two effective                any spectrum
+noise, detector blur                 yes                          yes
+scatter, grid, heel                  yes                          no
+uneven soft tissue, lung             yes                          as meshes only
+exposure control, display, marker    yes                          no
+many patients in one call            yes                          no
+known landmarks and angles           yes                          no
+"""
+
+
+@dataclass(frozen=True)
+class Phantoms:
+    """Patients in front of one detector, ready to be drawn."""
+
+    solids: list[shapes.Solid]
+    trunk: shapes.Trunk
+    scanner: radiograph.Scanner
+    exposure: radiograph.Exposure
+
+    def __len__(self):
+        return len(self.exposure.center_mm)
+
+
+def phantoms(n: int, long_side_px: int, source_mm: float | None = None) -> Phantoms:
+    """Draw `n` patients of Aspen in its scanner; without lung and uneven tissue, which are no meshes."""
+    where = hospitals.hospital("aspen")
+    scanner = where.scanner if source_mm is None else replace(where.scanner, source_mm=source_mm)
+    rng = np.random.default_rng(0)
+    spines = anatomy.spines(populations.draw_mixture(where.mixture, n, rng), rng)
+    solids = [_few_densities(solid) for solid in shapes.solids(spines, np.zeros(n, bool), rng)]
+    trunk = shapes.trunk(spines, rng)
+    no_lung = replace(trunk, domes_mm=trunk.domes_mm + [0, 1e4])
+    return Phantoms(solids, no_lung, scanner, radiograph.aim(spines, scanner, long_side_px, rng))
+
+
+def _few_densities(solid):
+    """Round densities to tenths where each solid has its own: gVirtualXray pays for each different one."""
+    return replace(solid, density=np.round(solid.density, 1)) if np.ndim(solid.density) else solid
+
+
+def write_scenes(phantom: Phantoms, n: int, path: Path) -> int:
+    """Write the first `n` patients as meshes; return the mean number of triangles of a patient."""
+    scanner, exposure, triangles = phantom.scanner, phantom.exposure, 0
+    scenes = {
+        "center_mm": exposure.center_mm[:n], "shape": exposure.shape, "pixel_mm": exposure.pixel_mm,
+        "detector_mm": scanner.object_mm, "tube_mm": scanner.source_mm - scanner.object_mm,
+    }  # fmt: skip
+    for i in range(n):
+        parts = meshes.patient(phantom.solids, phantom.trunk, i)
+        scenes[f"{i}.mu"] = [share[0] * radiograph.SOFT[0] + share[1] * radiograph.BONE[0] for share, _ in parts]
+        for j, (_, (vertices, faces)) in enumerate(parts):
+            scenes[f"{i}.{j}.vertices"], scenes[f"{i}.{j}.faces"] = vertices.astype(np.float32), faces
+            triangles += len(faces)
+    np.savez(path, **scenes)
+    return triangles // n
+
+
+def line_integrals(phantom: Phantoms) -> np.ndarray:
+    """Line integral of each pixel at the lower energy, (n, h, w)."""
+    soft, bone = radiograph.attenuation(phantom.solids, phantom.trunk, phantom.scanner, phantom.exposure)
+    return (soft * radiograph.SOFT[0] + bone * radiograph.BONE[0]).numpy()
+
+
+def primary(phantom: Phantoms) -> torch.Tensor:
+    """Draw the signal without scatter, what is timed."""
+    soft, bone = radiograph.attenuation(phantom.solids, phantom.trunk, phantom.scanner, phantom.exposure)
+    beam = zip(radiograph.WEIGHTS, radiograph.SOFT, radiograph.BONE)
+    return sum(weight * torch.exp(-mu * soft - more * bone) for weight, mu, more in beam)
+
+
+def peer_python() -> Path:
+    """Return the interpreter of the peer's environment, made on the first call."""
+    folder = store.cache_folder() / "peers" / PEER.replace("==", "-")
+    python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    if not (folder / ".ready").exists():
+        subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", PEER, "numpy"], check=True)
+        (folder / ".ready").touch()
+    return python
+
+
+class Peer:
+    """gVirtualXray in a process of its own, holding the scenes of one file."""
+
+    def __init__(self, scenes: Path, films: Path):
+        self.films = films
+        self.process = subprocess.Popen(
+            [peer_python(), WORKER, scenes, films], text=True, env=os.environ | {"LP_NUM_THREADS": "0"},
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+
+    def round(self) -> dict[str, float]:
+        """Draw every scene once; return the seconds that loading and rendering took."""
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        for line in self.process.stdout:
+            if line.startswith("SECONDS"):
+                return json.loads(line.removeprefix("SECONDS"))
+        raise RuntimeError(f"the process ended with status {self.process.wait()}; it needs OpenGL 4.5 through EGL (Mesa does)")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def compare(title: str, phantom: Phantoms, n: int, repeats: int, folder: Path) -> None:
+    """Print speed and agreement of both on the same patients."""
+    triangles = write_scenes(phantom, n, folder / "scenes.npz")
+    ours, load, render = [], [], []
+    with Peer(folder / "scenes.npz", folder / "films.npz") as peer:
+        for _ in range(1 + repeats):  # the first round warms both up
+            taken = peer.round()
+            began = time.perf_counter()
+            primary(phantom)
+            ours.append((time.perf_counter() - began) / len(phantom))
+            load.append(taken["load"] / n)
+            render.append(taken["render"] / n)
+    with np.load(folder / "films.npz") as result:
+        theirs, renderer = result["films"], str(result["renderer"])
+    true = line_integrals(phantom)[:n]
+    inside = true > 0.1
+    gap = abs(true - theirs)[inside]
+    height, width = phantom.exposure.shape
+    lumbo, loading, rendering = (statistics.median(each[1:]) for each in (ours, load, render))
+    peer = loading + rendering
+    print(f"{title}: {height} x {width} px, {triangles} triangles a patient, {renderer}, one thread each")
+    print(f"  lumbo        {1 / lumbo:7.1f} films a second ({len(phantom)} patients at once)")
+    print(f"  gVirtualXray {1 / peer:7.1f} films a second ({loading / peer:.0%} of it loads the meshes)")
+    print(f"  lumbo is {peer / lumbo:.0f} times as fast")
+    print(
+        f"  line integrals differ by {np.median(gap):.4f} (median), {np.percentile(gap, 95):.4f} (95th percentile); "
+        f"their own median is {np.median(true[inside]):.2f}"
+    )
+
+
+def main() -> None:
+    """Print what each models, then speed and agreement at the real distance and from 100 m."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--long-side-px", type=int, default=256)
+    parser.add_argument("--films", type=int, default=4, help="patients that the peer draws in each round")
+    parser.add_argument("--repeats", type=int, default=5)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    try:
+        peer_python()
+    except subprocess.CalledProcessError as error:
+        print(f"skipped: {PEER} cannot be installed here ({error})")
+        return
+    print(MODELLED)
+    with tempfile.TemporaryDirectory() as folder, mock.patch.object(radiograph, "GRAIN", (0.0, 0.0)):
+        for title, source_mm in (("real distance", None), ("tube at 100 m", 1e5)):
+            phantom = phantoms(hospitals.CHUNK, options.long_side_px, source_mm)
+            compare(title, phantom, options.films, options.repeats, Path(folder))
+
+
+if __name__ == "__main__":
+    main()
