@@ -36,6 +36,7 @@ sample: $(READY)  ## Draw the films of data_synth/sample again
 
 bench: $(READY)  ## Measure where the time goes
 	$(BIN)/python benchmarks/speed.py
+	$(BIN)/python benchmarks/peers.py
 
 clean:  ## Remove what was built; keep the environment
 	rm -rf _build build dist *.egg-info .pytest_cache .hypothesis

@@ -30,7 +30,11 @@ def read(scenes) -> list[tuple]:
         (
             [float(value) for value in center],
             [
-                (float(mu), scenes[f"{i}.{j}.vertices"].ravel().tolist(), scenes[f"{i}.{j}.faces"].ravel().tolist())
+                (
+                    float(mu),
+                    scenes[f"{i}.{j}.vertices"].ravel().tolist(),
+                    scenes[f"{i}.{j}.faces"].ravel().tolist(),
+                )
                 for j, mu in enumerate(scenes[f"{i}.mu"])
             ],
         )

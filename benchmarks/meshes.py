@@ -11,7 +11,17 @@ from lumbo import radiograph, shapes
 
 SUBDIVISIONS = 2  # of the icosahedron behind every ellipsoid: 320 triangles
 PIECES = 8  # straight pieces of a curved edge
-RINGS = (1.0, 0.97, 0.9, 0.8, 0.6, 0.3, 0.0)  # shares of the way from the middle of a prism to its outline
+RINGS = (
+    1.0,
+    0.993,
+    0.975,
+    0.94,
+    0.88,
+    0.78,
+    0.6,
+    0.3,
+    0.0,
+)  # shares of the way from the middle of a prism to its outline
 SHELL_MM = (0.0, 0.15, 0.45, 1.0)  # depths in the cortical shell of a prism
 SIDES = 16  # of a round rod
 
@@ -29,7 +39,9 @@ def patient(solids: list[shapes.Solid], trunk: shapes.Trunk, i: int) -> list[tup
 def prisms(solid: shapes.Prisms, i: int):
     """Yield the density and mesh of each prism, then of the shell along each of its edges."""
     n, k, m = solid.corners_mm.shape[:3]
-    y, half, density = (np.broadcast_to(value, (n, k))[i] for value in (solid.y_mm, solid.half_width_mm, solid.density))
+    y, half, density = (
+        np.broadcast_to(value, (n, k))[i] for value in (solid.y_mm, solid.half_width_mm, solid.density)
+    )
     sag = np.broadcast_to(solid.sag_mm, (n, k, m))[i]
     taper = np.array(solid.taper_mm)
     for j in np.flatnonzero(half):
@@ -79,7 +91,7 @@ _MESHES = {shapes.Prisms: prisms, shapes.Ellipsoids: ellipsoids, shapes.Rods: ro
 
 
 class _Edges:
-    """The edges of one prism: sunken outline, and the distance of points from each edge."""
+    """The edges of one prism, each sunken to a parabola."""
 
     def __init__(self, corners, sag):
         self.corners, self.sag = corners, sag
@@ -88,21 +100,26 @@ class _Edges:
         normal = np.stack([-self.span[:, 1], self.span[:, 0]], -1) / self.length[:, None]
         self.inward = normal * np.sign(((corners.mean(0) - corners) * normal).sum(-1))[:, None]
 
-    def _edge(self, edge, share):
+    def _points(self, edge, share):
         sunk = 4 * self.sag[edge] * share * (1 - share)
         return self.corners[edge] + np.outer(share, self.span[edge]) + np.outer(sunk, self.inward[edge])
 
     def outline(self):
+        """Points along all edges, (edges * PIECES, 2)."""
         share = np.arange(PIECES) / PIECES
-        return np.concatenate([self._edge(edge, share) for edge in range(len(self.corners))])
+        return np.concatenate([self._points(edge, share) for edge in range(len(self.corners))])
 
     def strip(self, edge):
-        return self._edge(edge, np.linspace(0, 1, PIECES + 1)) + np.multiply.outer(SHELL_MM, self.inward[edge])[:, None]
+        """Grid of points through the shell of one edge, (depths, PIECES + 1, 2)."""
+        return (
+            self._points(edge, np.linspace(0, 1, PIECES + 1))
+            + np.multiply.outer(SHELL_MM, self.inward[edge])[:, None]
+        )
 
     def profile(self, points, taper):
-        """Share of the full half width at points (..., 2)."""
+        """Half width at points (..., 2) as a share of the full one."""
         off = points[..., None, :] - self.corners
-        share = (off * self.span).sum(-1) / self.length**2
+        share = np.clip((off * self.span).sum(-1) / self.length**2, 0, 1)
         distance = (off * self.inward).sum(-1) - 4 * self.sag * share * (1 - share)
         height = np.ones(points.shape[:-1])
         for each in set(taper[taper > 0]):
@@ -114,13 +131,17 @@ class _Edges:
 def _slab(grid, closed, y, half):
     """Both faces and the rim of a plate over a grid of (x, z) points (rows, columns, 2), `half` (rows, columns) thick."""
     rows, columns = half.shape
-    near, far = (np.stack([grid[..., 0], y + side * half, grid[..., 1]], -1).reshape(-1, 3) for side in (1, -1))
+    near, far = (
+        np.stack([grid[..., 0], y + side * half, grid[..., 1]], -1).reshape(-1, 3) for side in (1, -1)
+    )
     top = _grid_faces(rows, columns, closed)
     arrows = np.concatenate([top[:, [0, 1]], top[:, [1, 2]], top[:, [2, 0]]])
     code, back = arrows @ [rows * columns, 1], arrows @ [1, rows * columns]
     rim = arrows[~np.isin(code, back)]
     other = rim + rows * columns
-    walls = np.concatenate([np.c_[rim[:, 1], rim[:, 0], other[:, 0]], np.c_[rim[:, 1], other[:, 0], other[:, 1]]])
+    walls = np.concatenate(
+        [np.c_[rim[:, 1], rim[:, 0], other[:, 0]], np.c_[rim[:, 1], other[:, 0], other[:, 1]]]
+    )
     return _outwards(np.concatenate([near, far]), np.concatenate([top, top[:, ::-1] + rows * columns, walls]))
 
 
@@ -129,8 +150,14 @@ def _tube(rings):
     rows, columns = rings.shape[:2]
     lids = np.stack([rings[0].mean(0), rings[-1].mean(0)])
     first, last = np.arange(columns), np.arange(columns) + (rows - 1) * columns
-    caps = [np.c_[np.roll(ring, turn - 1), np.roll(ring, -turn), np.full(columns, rows * columns + turn)] for turn, ring in enumerate((first, last))]
-    return _outwards(np.concatenate([rings.reshape(-1, 3), lids]), np.concatenate([_grid_faces(rows, columns, True), *caps]))
+    caps = [
+        np.c_[np.roll(ring, turn - 1), np.roll(ring, -turn), np.full(columns, rows * columns + turn)]
+        for turn, ring in enumerate((first, last))
+    ]
+    return _outwards(
+        np.concatenate([rings.reshape(-1, 3), lids]),
+        np.concatenate([_grid_faces(rows, columns, True), *caps]),
+    )
 
 
 def _capsule(start, end, radius):
@@ -142,7 +169,9 @@ def _capsule(start, end, radius):
     circle = np.outer(across, side) + np.outer(along, np.cross(axis, side))
     climb = np.radians(np.linspace(-85, 85, 8))
     foot = np.where(climb < 0, 0, length) + radius * np.sin(climb)
-    return _tube(start + np.multiply.outer(foot, axis)[:, None] + radius * np.multiply.outer(np.cos(climb), circle))
+    return _tube(
+        start + np.multiply.outer(foot, axis)[:, None] + radius * np.multiply.outer(np.cos(climb), circle)
+    )
 
 
 def _circle(sides):
@@ -155,7 +184,9 @@ def _grid_faces(rows, columns, closed):
     """Two triangles for each cell of a grid of points; a closed grid joins its last column to the first."""
     r, c = (each.ravel() for each in np.mgrid[: rows - 1, : columns - (not closed)])
     corner, right = r * columns + c, r * columns + (c + 1) % columns
-    return np.concatenate([np.c_[corner, right, corner + columns], np.c_[right, right + columns, corner + columns]])
+    return np.concatenate(
+        [np.c_[corner, right, corner + columns], np.c_[right, right + columns, corner + columns]]
+    )
 
 
 def _outwards(vertices, faces):
@@ -168,9 +199,17 @@ def _outwards(vertices, faces):
 def _ball():
     """Icosphere with the volume of the unit ball; columns are (turned x, turned z, y)."""
     gold = (1 + 5**0.5) / 2
-    corners = np.array([np.roll([0, a, b * gold], turn) for turn in range(3) for a in (-1, 1) for b in (-1, 1)])
+    corners = np.array(
+        [np.roll([0, a, b * gold], turn) for turn in range(3) for a in (-1, 1) for b in (-1, 1)]
+    )
     apart = np.linalg.norm(corners[:, None] - corners, axis=-1) < 2.1
-    triples = [(a, b, c) for a in range(12) for b in range(a) for c in range(b) if apart[a, b] and apart[b, c] and apart[a, c]]
+    triples = [
+        (a, b, c)
+        for a in range(12)
+        for b in range(a)
+        for c in range(b)
+        if apart[a, b] and apart[b, c] and apart[a, c]
+    ]
     triangles = reduce(lambda t, _: _quartered(t), range(SUBDIVISIONS), corners[np.array(triples)])
     triangles /= np.linalg.norm(triangles, axis=-1, keepdims=True)
     turned = np.linalg.det(triangles) > 0  # (x, z, y) is left-handed
@@ -184,9 +223,13 @@ def _quartered(triangles):
     triangles = triangles / np.linalg.norm(triangles, axis=-1, keepdims=True)
     a, b, c = triangles.transpose(1, 0, 2)
     ab, bc, ca = (a + b) / 2, (b + c) / 2, (c + a) / 2
-    return np.concatenate([np.stack(each, 1) for each in ((a, ab, ca), (ab, b, bc), (ca, bc, c), (ab, bc, ca))])
+    return np.concatenate(
+        [np.stack(each, 1) for each in ((a, ab, ca), (ab, b, bc), (ca, bc, c), (ab, bc, ca))]
+    )
 
 
 def _joined(meshes):
     starts = np.cumsum([0] + [len(vertices) for vertices, _ in meshes])
-    return np.concatenate([v for v, _ in meshes]), np.concatenate([f + s for (_, f), s in zip(meshes, starts)])
+    return np.concatenate([v for v, _ in meshes]), np.concatenate(
+        [f + s for (_, f), s in zip(meshes, starts)]
+    )

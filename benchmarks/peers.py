@@ -1,20 +1,24 @@
-"""lumbo beside gVirtualXray, on the same phantoms in the same run: ``python benchmarks/peers.py``.
+"""lumbo beside gVirtualXray, on the same patients in the same run: ``make bench``.
 
-gVirtualXray (https://gvirtualxray.sourceforge.io, BSD-3) draws triangle meshes with OpenGL.  It is installed into an
-environment of its own under lumbo's cache folder, and works here in software on one thread, as lumbo does.  Both draw
-primary attenuation of the same solids, the part that both model, and take turns.  What is compared is the line
-integral of each pixel at one energy; a second comparison from 100 m, where rays are parallel, tells how well the
-meshes fit the solids, so the rest is what lumbo spares by drawing each solid at one depth.
+gVirtualXray (BSD-3) draws triangle meshes with OpenGL.  It is installed into an environment of its own in lumbo's
+cache folder, and works here as lumbo does: on one thread of the processor.  Both draw the primary signal of the same
+solids, what both model, and take turns.  Then line integrals are compared pixel by pixel, at one energy.
+
+Lumbo draws each solid as seen at its middle depth; gVirtualXray follows every ray.  So films are compared twice: in
+the scanner of a hospital, and with the tube 100 m away, where rays are parallel and only the meshing differs.
+
+gVirtualXray needs OpenGL 4.5 through EGL and some X libraries.  On Debian: apt install libegl1 libgl1-mesa-dri
+libxcb-composite0 libxcb-ewmh2 libxcb-icccm4 libxcb-keysyms1 libxcb-res0 libxcb-xinerama0
 """
 
 import argparse
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from unittest import mock
@@ -81,7 +85,9 @@ def write_scenes(phantom: Phantoms, n: int, path: Path) -> int:
     }  # fmt: skip
     for i in range(n):
         parts = meshes.patient(phantom.solids, phantom.trunk, i)
-        scenes[f"{i}.mu"] = [share[0] * radiograph.SOFT[0] + share[1] * radiograph.BONE[0] for share, _ in parts]
+        scenes[f"{i}.mu"] = [
+            share[0] * radiograph.SOFT[0] + share[1] * radiograph.BONE[0] for share, _ in parts
+        ]
         for j, (_, (vertices, faces)) in enumerate(parts):
             scenes[f"{i}.{j}.vertices"], scenes[f"{i}.{j}.faces"] = vertices.astype(np.float32), faces
             triangles += len(faces)
@@ -102,63 +108,85 @@ def primary(phantom: Phantoms) -> torch.Tensor:
     return sum(weight * torch.exp(-mu * soft - more * bone) for weight, mu, more in beam)
 
 
+class Unavailable(RuntimeError):
+    """The peer does not install or run here."""
+
+
 def peer_python() -> Path:
     """Return the interpreter of the peer's environment, made on the first call."""
     folder = store.cache_folder() / "peers" / PEER.replace("==", "-")
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     if not (folder / ".ready").exists():
-        subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", PEER, "numpy"], check=True)
+        quiet = ("--quiet", "--disable-pip-version-check")
+        for command in (
+            [sys.executable, "-m", "venv", "--clear", folder],
+            [python, "-m", "pip", "install", *quiet, PEER],
+        ):
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            if done.returncode:
+                raise Unavailable(f"{PEER} cannot be installed: {_last_line(done.stderr)}")
         (folder / ".ready").touch()
     return python
 
 
 class Peer:
-    """gVirtualXray in a process of its own, holding the scenes of one file."""
+    """gVirtualXray in a process of its own, which holds the scenes of one folder."""
 
-    def __init__(self, scenes: Path, films: Path):
-        self.films = films
-        self.process = subprocess.Popen(
-            [peer_python(), WORKER, scenes, films], text=True, env=os.environ | {"LP_NUM_THREADS": "0"},
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+    def __init__(self, folder: Path):
+        self.errors = folder / "errors.txt"
+        command = [peer_python(), WORKER, folder / "scenes.npz", folder / "films.npz"]
+        with self.errors.open("w") as errors:
+            self.process = subprocess.Popen(
+                command, env=os.environ | {"LP_NUM_THREADS": "0"}, text=True,
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors,
+            )  # fmt: skip
 
-    def round(self) -> dict[str, float]:
+    def draw(self) -> dict[str, float]:
         """Draw every scene once; return the seconds that loading and rendering took."""
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
+        with suppress(BrokenPipeError):
+            print(file=self.process.stdin, flush=True)
         for line in self.process.stdout:
             if line.startswith("SECONDS"):
                 return json.loads(line.removeprefix("SECONDS"))
-        raise RuntimeError(f"the process ended with status {self.process.wait()}; it needs OpenGL 4.5 through EGL (Mesa does)")
+        raise Unavailable(f"{PEER} does not run: {_last_line(self.errors.read_text())}")
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
-        self.process.stdin.close()
+        with suppress(BrokenPipeError):
+            self.process.stdin.close()
         self.process.wait()
+        self.process.stdout.close()
+
+
+def _last_line(text: str) -> str:
+    return (text.strip().splitlines() or ["no message"])[-1]
+
+
+def take_turns(phantom: Phantoms, n: int, repeats: int, folder: Path) -> tuple[float, float, float]:
+    """Return the median seconds a film: lumbo's, the peer's loading and the peer's rendering."""
+    taken = []
+    with Peer(folder) as peer:
+        for _ in range(1 + repeats):
+            theirs = peer.draw()
+            began = time.perf_counter()
+            primary(phantom)
+            ours = time.perf_counter() - began
+            taken.append((ours / len(phantom), theirs["load"] / n, theirs["render"] / n))
+    return tuple(np.median(taken[1:], axis=0))  # the first turn warms both up
 
 
 def compare(title: str, phantom: Phantoms, n: int, repeats: int, folder: Path) -> None:
     """Print speed and agreement of both on the same patients."""
     triangles = write_scenes(phantom, n, folder / "scenes.npz")
-    ours, load, render = [], [], []
-    with Peer(folder / "scenes.npz", folder / "films.npz") as peer:
-        for _ in range(1 + repeats):  # the first round warms both up
-            taken = peer.round()
-            began = time.perf_counter()
-            primary(phantom)
-            ours.append((time.perf_counter() - began) / len(phantom))
-            load.append(taken["load"] / n)
-            render.append(taken["render"] / n)
+    lumbo, loading, rendering = take_turns(phantom, n, repeats, folder)
     with np.load(folder / "films.npz") as result:
         theirs, renderer = result["films"], str(result["renderer"])
     true = line_integrals(phantom)[:n]
     inside = true > 0.1
     gap = abs(true - theirs)[inside]
     height, width = phantom.exposure.shape
-    lumbo, loading, rendering = (statistics.median(each[1:]) for each in (ours, load, render))
     peer = loading + rendering
     print(f"{title}: {height} x {width} px, {triangles} triangles a patient, {renderer}, one thread each")
     print(f"  lumbo        {1 / lumbo:7.1f} films a second ({len(phantom)} patients at once)")
@@ -170,24 +198,27 @@ def compare(title: str, phantom: Phantoms, n: int, repeats: int, folder: Path) -
     )
 
 
+def with_peer(options: argparse.Namespace) -> None:
+    """Compare at the real distance and from 100 m."""
+    with tempfile.TemporaryDirectory() as folder, mock.patch.object(radiograph, "GRAIN", (0.0, 0.0)):
+        for title, source_mm in (("In a scanner of Aspen", None), ("Tube at 100 m", 1e5)):
+            phantom = phantoms(hospitals.CHUNK, options.long_side_px, source_mm)
+            compare(title, phantom, options.films, options.repeats, Path(folder))
+
+
 def main() -> None:
-    """Print what each models, then speed and agreement at the real distance and from 100 m."""
+    """Print what each models, then how fast they are and how well they agree."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--long-side-px", type=int, default=256)
     parser.add_argument("--films", type=int, default=4, help="patients that the peer draws in each round")
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    try:
-        peer_python()
-    except subprocess.CalledProcessError as error:
-        print(f"skipped: {PEER} cannot be installed here ({error})")
-        return
     print(MODELLED)
-    with tempfile.TemporaryDirectory() as folder, mock.patch.object(radiograph, "GRAIN", (0.0, 0.0)):
-        for title, source_mm in (("real distance", None), ("tube at 100 m", 1e5)):
-            phantom = phantoms(hospitals.CHUNK, options.long_side_px, source_mm)
-            compare(title, phantom, options.films, options.repeats, Path(folder))
+    try:
+        with_peer(options)
+    except Unavailable as error:
+        print(f"Skipped.  {error}")
 
 
 if __name__ == "__main__":

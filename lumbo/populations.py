@@ -236,9 +236,9 @@ def bounded(mean: float, sd: float, low: float, high: float) -> tuple[np.ndarray
     Raises
     ------
     InputError
-        An SD too wide for these limits: the law would pile up at them.
+        An SD too wide for these limits (the law would pile up at them) or too narrow for the cells.
     """
-    require(0 < sd <= widest(mean, low, high), "sd", sd, f"above 0, to {widest(mean, low, high):.4g}")
+    number("sd", sd, *spreads(mean, low, high))
     edges = np.linspace(low, high, _CELLS + 1)
     z = ((edges[1:] + edges[:-1]) / 2 - mean) / sd
     powers = np.stack([z, z**2])
@@ -250,16 +250,16 @@ def bounded(mean: float, sd: float, low: float, high: float) -> tuple[np.ndarray
             break
         step = np.linalg.solve(np.cov(powers, aweights=weight, ddof=0), miss)
         before, (slope, weight, height) = height, _tilt(slope + step, powers, target)
-        while height > before + 1e-12:
+        while height > before + 1e-9 and abs(step).max() > 1e-9:
             step /= 2
             slope, weight, height = _tilt(slope - step, powers, target)
     cdf = np.append(0.0, np.cumsum(weight))
     return edges, cdf / cdf[-1]
 
 
-def widest(mean: float, low: float, high: float) -> float:
-    """Give the largest SD that `bounded` allows; a level law between `low` and `high` has about this."""
-    return 0.57 * float(np.sqrt(max(0.0, (mean - low) * (high - mean))))
+def spreads(mean: float, low: float, high: float) -> tuple[float, float]:
+    """Give the least and the largest SD that `bounded` allows; a level law has about the largest."""
+    return (high - low) / 200, 0.57 * float(np.sqrt(max(0.0, (mean - low) * (high - mean))))
 
 
 def _tilt(slope, powers, target):
@@ -459,9 +459,9 @@ def _check_spread(field: str, spec: dict, low: float, high: float, extra: set[st
     fields(field, spec, {"mean", "sd", "low", "high", "source"} | extra)
     _check_text(f"{field}.source", spec["source"])
     mean = number(f"{field}.mean", spec["mean"], low, high)
-    below = number(f"{field}.low", spec["low"], low, mean - 1e-3)
-    above = number(f"{field}.high", spec["high"], mean + 1e-3, high)
-    number(f"{field}.sd", spec["sd"], min(mean - below, above - mean) / 50, widest(mean, below, above))
+    lowest = number(f"{field}.low", spec["low"], low, mean - 1e-3)
+    highest = number(f"{field}.high", spec["high"], mean + 1e-3, high)
+    number(f"{field}.sd", spec["sd"], *spreads(mean, lowest, highest))
 
 
 def _check_switch(field: str, spec: dict, switch: str) -> None:

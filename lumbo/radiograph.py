@@ -339,7 +339,7 @@ def _path_prisms(patch):
     for i in range(edges.shape[1]):
         distance = patch.along(solid.corners_mm[:, i], normal[:, i])
         if (sag := 4 * solid.sag_mm[:, i, None, None]).any():
-            share = patch.along(solid.corners_mm[:, i], edges[:, i] / length[:, i] ** 2)
+            share = patch.along(solid.corners_mm[:, i], edges[:, i] / length[:, i] ** 2).clamp_(0, 1)
             distance.addcmul_(share.addcmul_(share, share, value=-1), sag, value=-1)
         depth.append(distance)
     cover = _covered(_least(depth), patch.pixel_mm)

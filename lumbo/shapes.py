@@ -71,7 +71,7 @@ class Rods:
 
 @dataclass(frozen=True)
 class Trunk:
-    """Soft tissue: superellipses in (x, y) whose size changes with height z.
+    """Soft tissue: ellipses in (x, y) whose size changes with height z.
 
     knots_mm : (m,) heights z;  front_mm, back_mm, half_width_mm : (n, m) at the knots
     domes_mm : (n, 2, 2)  (x, z) of the top of each half of the diaphragm; lung lies above

@@ -10,7 +10,7 @@ import pytest
 from test_reproduction import TINY, contents
 
 import lumbo
-from lumbo import models, reproduction
+from lumbo import archive, hospitals, models, reproduction
 from lumbo.__main__ import main
 
 
@@ -53,19 +53,21 @@ def finished(tmp_path_factory):
 def test_the_module_is_a_command(root):
     done = subprocess.run([sys.executable, "-m", "lumbo"], cwd=root, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "lumbo: the following arguments are required: {reproduce}\n"
+    assert done.stderr == "lumbo: the following arguments are required: {reproduce,films}\n"
 
 
 def test_version_and_help(call):
     assert call("--version") == (0, [lumbo.__version__], [])
     code, out, err = call("reproduce", "--help")
     assert (code, err) == (0, []) and "tiny, longer" in " ".join(out)
+    code, out, err = call("films", "--help")
+    assert (code, err) == (0, []) and "aspen, birch, cedar" in " ".join(out)
 
 
 @pytest.mark.parametrize(
     "words, found",
     [
-        ([], "arguments are required: {reproduce}"),
+        ([], "arguments are required: {reproduce,films}"),
         (["reprodcue"], "invalid choice: 'reprodcue' (choose from"),
         (["reproduce", "--size", "huge"], "size: got 'huge'; allowed: one of tiny, longer"),
         (["reproduce", "--size"], "argument --size: expected one argument"),
@@ -79,6 +81,19 @@ def test_version_and_help(call):
             ["reproduce", "--size", "tiny", "--device", "tpu"],
             "device: got 'tpu'; allowed: auto or one of cpu",
         ),
+        (["films"], "the following arguments are required: --out"),
+        (["films", "--out", "x", "--hospital", "elk"], "hospital: got 'elk'; allowed: one of aspen, birch"),
+        (["films", "--out", "x", "--hospital", ""], "hospital: got ''; allowed: one of aspen, birch"),
+        (["films", "--out", "x", "--hospital", "elm,elm"], "hospital: got 'elm,elm'; allowed: at least one"),
+        (["films", "--out", "x", "--split", "tset"], "split: got 'tset'; allowed: one of training, valid"),
+        (["films", "--out", "x", "--n", "0"], "argument --n: got '0'; allowed: a whole number from 1"),
+        (
+            ["films", "--out", "x", "--seed", "-1"],
+            "argument --seed: got '-1'; allowed: a whole number from 0",
+        ),
+        (["films", "--out", "x", "--long-side", "250"], "long_side_px: got 250; allowed: a multiple of 16"),
+        (["films", "--out", "x", "--format", "png,tiff"], "format: got 'tiff'; allowed: one of png, dicom"),
+        (["films", "--out", "x", "--fromat", "png"], "option: got '--fromat png'; allowed: films [-h] --out"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -177,3 +192,109 @@ def test_ctrl_c_says_how_to_go_on_and_loses_nothing(call, finished, tmp_path, mo
     assert 1 <= len(done) < 6 and not (tmp_path / "results.csv").exists()
     assert call(*reproduce(tmp_path))[0] == 0
     assert contents(tmp_path) == contents(finished)
+
+
+# --------------------------------------------------------------------------- films
+
+
+def films(folder, *more):
+    words = "--hospital", "elm,fir", "--n", "3", "--long-side", "32", "--seed", "5", "--quiet"
+    return "films", "--out", folder, *words, *more
+
+
+def everything(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("written")
+    sites = [hospitals.hospital("elm"), hospitals.hospital("fir")]
+    archive.write_films(folder, sites, "test", 5, 3, 32)
+    return folder
+
+
+def test_films_are_written(call, written, tmp_path):
+    for _ in range(2):  # written, and found complete
+        code, out, err = call(*films(tmp_path / "new"))
+        assert (code, err) == (0, []) and len(out) == 2
+        assert out[0].startswith("6 films of elm, fir: ") and str(tmp_path / "new") in out[0]
+        assert out[1].endswith("Not for clinical use.")
+        assert everything(tmp_path / "new") == everything(written)
+
+
+def test_films_of_every_hospital_in_one_format(call, tmp_path):
+    words = "--n", "1", "--long-side", "32", "--format", "png", "--quiet"
+    assert call("films", "--out", tmp_path, *words)[0] == 0
+    found = sorted(path.name for path in (tmp_path / "png").iterdir())
+    assert found == [f"{name}-test-0-00000.png" for name in sorted(hospitals.hospitals())]
+    assert not (tmp_path / "dicom").exists()
+
+
+def test_films_of_another_kind_are_refused_and_kept(call, written):
+    before = everything(written)
+    code, out, err = call(*films(written, "--seed", "6"))
+    assert code == 2 and out == [] and len(err) == 1
+    assert "films.json: seed: got 5; allowed: 6, as asked for; or choose another folder" in err[0]
+    assert everything(written) == before
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits of POSIX systems")
+def test_a_full_disk_is_said_in_one_line(call, written, tmp_path, root):
+    """The system refuses what is longer than 3,000 bytes: DICOM, but not a small PNG."""
+    command = [sys.executable, "-B", "-m", "lumbo", *map(str, films(tmp_path / "new"))]
+    limited = "import os, resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000));"
+    limited += "os.execv(sys.argv[1], sys.argv[1:])"
+    done = subprocess.run([sys.executable, "-c", limited, *command], cwd=root, capture_output=True, text=True)
+    assert done.returncode == 2 and done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1 and "allowed: a disk with room" in done.stderr
+    assert str(tmp_path / "new") in done.stderr and "Traceback" not in done.stderr
+    assert {name.split("/")[0] for name in everything(tmp_path / "new")} == {"films.json", "png"}
+    assert call(*films(tmp_path / "new"))[0] == 0
+    assert everything(tmp_path / "new") == everything(written)
+
+
+def test_ctrl_c_while_films_are_written_loses_nothing(call, written, tmp_path, monkeypatch):
+    plain, calls = archive.png, iter(range(100))
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def interrupted(pixels):
+        if next(calls) == 4:  # in the second hospital
+            os.kill(os.getpid(), signal.SIGINT)
+        return plain(pixels)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(archive, "png", interrupted)
+        code, out, err = call(*films(tmp_path / "new"))
+    _ = signal.signal(signal.SIGINT, before)
+    assert (code, out) == (130, [])
+    assert err == ["lumbo: stopped; run the same command again to go on from here"]
+    assert not (tmp_path / "new" / "SHA256SUMS").exists()
+    assert call(*films(tmp_path / "new"))[0] == 0
+    assert everything(tmp_path / "new") == everything(written)
+
+
+def test_progress_of_films_reaches_the_end(call, tmp_path, monkeypatch):
+    bars = []
+
+    class Bar:
+        def __init__(self, **_):
+            self.n, self.total = 0, None
+            bars.append(self)
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def set_postfix_str(self, text):
+            assert text in ("elm", "fir")
+
+        def update(self, films):
+            assert films >= 0
+            self.n += films
+
+    monkeypatch.setattr("lumbo.__main__.tqdm", Bar)
+    assert call(*films(tmp_path / "new"))[0] == 0
+    assert [(bar.n, bar.total) for bar in bars] == [(6, 6)]

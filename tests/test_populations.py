@@ -62,8 +62,9 @@ def assert_r(x, y, r, n=N, real=np.inf):
 def possible_specs(draw_one):
     """Any mean, SD and limits that the checks let through."""
     low, below, above = (draw_one(st.floats(a, b)) for a, b in ((-50, 50), (0.5, 40), (0.5, 40)))
-    floor, roof = min(below, above) / 50, 0.57 * np.sqrt(below * above)
-    return low + below, draw_one(st.floats(floor, roof)), low, low + below + above
+    mean, high = low + below, low + below + above
+    narrow, wide = populations.spreads(mean, low, high)
+    return mean, draw_one(st.floats(narrow, max(narrow, wide))), low, high
 
 
 @settings(deadline=None, max_examples=100)
@@ -104,9 +105,10 @@ def test_quantile_and_rank_undo_each_other():
     assert rank(law, np.array([-1e9, 1e9])).tolist() == [0.0, 1.0]
 
 
-def test_an_sd_that_no_law_can_have_is_refused():
-    with pytest.raises(InputError, match="sd: got 40"):
-        bounded(50.0, 40.0, 20.0, 80.0)
+@pytest.mark.parametrize("sd", [40.0, 0.1, 0.0, -1.0, float("nan")])
+def test_an_sd_that_no_law_can_have_is_refused(sd):
+    with pytest.raises(InputError, match="sd: got"):
+        bounded(50.0, sd, 20.0, 80.0)
 
 
 # ---------------------------------------------------------------- angles
