@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lumbo import anatomy, angles, errors, populations, radiograph, shapes, store
+from lumbo import anatomy, angles, errors, populations, radiograph, raster, shapes, store
 from lumbo.errors import fields, number, require, whole
 
 SPLITS = ("training", "validation", "test")
@@ -331,4 +331,4 @@ def _values(table):
 
 _RATER = {"s1_mm": (0, 20), "l1_mm": (0, 20), "head_mm": (0, 20), "steeper_deg": (-10, 10)}
 _STORED = tuple(name for name in FilmSet.__dataclass_fields__ if name not in ("site", "cohort"))
-_CODE = store.content_key(errors, angles, populations, anatomy, shapes, radiograph, sys.modules[__name__])
+_CODE = store.content_key(errors, angles, populations, anatomy, shapes, raster, radiograph, sys.modules[__name__])

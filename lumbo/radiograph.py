@@ -12,13 +12,12 @@ on torch's current device, and a solid touches only the pixels that it covers.
 
 from dataclasses import dataclass
 from functools import cache
-from types import SimpleNamespace
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-from lumbo import shapes
+from lumbo import raster, shapes
 from lumbo.anatomy import Spines
 from lumbo.errors import require, whole
 
@@ -146,12 +145,14 @@ def attenuation(
     n, (height, width) = len(exposure.center_mm), exposure.shape
     matter = torch.zeros(2, n * height * width)
     matter[0] = _soft_tissue(trunk, scanner, exposure).flatten()
+    view = raster.View(
+        exposure.center_mm, exposure.shape, lambda y: magnification(y, scanner) / exposure.pixel_mm
+    )
     for solid in solids:
-        for patch in _patches(solid, scanner, exposure):
-            path = _PATH[type(solid)](patch).flatten()
+        for target, path in raster.paths(solid, view):
             for layer, share in zip(matter, solid.material):
                 if share:
-                    layer.index_add_(0, patch.target.flatten(), path, alpha=share)
+                    layer.index_add_(0, target, path, alpha=share)
     matter = matter.view(2, n, height, width)
     for layer, places, strength in zip(matter, trunk.grain.transpose(1, 0, 2), GRAIN):
         layer.addcmul_(layer, _grain(places, exposure), value=strength)
@@ -225,197 +226,27 @@ _LETTERS = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class _Patch:
-    """Some solids of one kind and the pixels of a box around each.
-
-    solid : their fields, one row a solid, tensors or tuples
-    x, z : (rows, 1, Q), (rows, P, 1)  millimetres in each solid's own plane
-    pixel_mm : (rows, 1, 1) size of a pixel in that plane;  target : (rows, P, Q) where each pixel lies
-    """
-
-    solid: SimpleNamespace
-    x: torch.Tensor
-    z: torch.Tensor
-    pixel_mm: torch.Tensor
-    target: torch.Tensor
-
-    def along(self, origin, direction) -> torch.Tensor:
-        """Dot product of (pixel - origin) with a direction, (rows, P, Q); one of each per solid, (rows, 2)."""
-        x, z = direction[:, 0, None, None], direction[:, 1, None, None]
-        start = (origin * direction).sum(1)[:, None, None]
-        return (self.x * x - start) + self.z * z
-
-
-# The fields that differ from solid to solid, with the axes that follow (n, k).
-_FIELDS = {
-    shapes.Prisms: {"corners_mm": 2, "y_mm": 0, "half_width_mm": 0, "density": 0, "sag_mm": 1},
-    shapes.Ellipsoids: {"center_mm": 1, "semi_mm": 1, "turn_deg": 0, "density": 0},
-    shapes.Rods: {"start_mm": 1, "end_mm": 1, "radius_mm": 0, "density": 0},
-}
-
-
-def _patches(solid, scanner, exposure):
-    """Yield the solids that touch their film, small ones and large ones apart."""
-    rows, film = _rows(solid)
-    low, high, y = _BOX[type(solid)](rows, film, scanner, exposure)
-    height, width = exposure.shape
-    scale = magnification(y, scanner) / exposure.pixel_mm
-    center, middle = exposure.center_mm[film], np.array([width - 1, height - 1]) / 2
-    first = np.floor(middle - (high - center) * scale)  # x points left and z up on the film
-    last = np.ceil(middle - (low - center) * scale)
-    seen = ((last >= 0) & (first < [width, height])).all(1)
-    first, last = np.clip(first, 0, None), np.clip(last, None, [width - 1, height - 1])
-    sizes = last - first + 1
-    order = np.flatnonzero(seen)[np.argsort(sizes[seen].prod(1), kind="stable")]
-    for part in np.array_split(order, min(3, len(order) // 64 + 1)) if len(order) else ():
-        columns, some = sizes[part].max(0).astype(int)
-        start = np.minimum(first[part], [width - columns, height - some])
-        pixels = torch.arange(columns)[None, None], torch.arange(some)[None, :, None]
-        column, row = (_tensor(start[:, i, None, None]) + pixels[i] for i in (0, 1))
-        fine = _tensor(1 / scale[part])
-        at = _tensor(center[part])
-        base = torch.as_tensor(film[part] * height)[:, None, None]
-        yield _Patch(
-            SimpleNamespace(
-                **{name: _tensor(values[part]) for name, values in vars(rows).items()}, whole=solid
-            ),
-            at[:, :1, None] + (middle[0] - column) * fine[:, :1, None],
-            at[:, 1:, None] + (middle[1] - row) * fine[:, 1:, None],
-            fine.mean(1)[:, None, None],
-            (base + row.long()) * width + column.long(),
-        )
-
-
-def _rows(solid):
-    """List the solids that are there (of a density other than 0), and the film of each."""
-    fields = _FIELDS[type(solid)]
-    shape = np.shape(getattr(solid, next(iter(fields))))[:2]
-    there = (np.broadcast_to(solid.density, shape) != 0).ravel()
-    rows = {}
-    for name, axes in fields.items():
-        values = np.asarray(getattr(solid, name), np.float64)
-        tail = values.shape[values.ndim - axes :]
-        rows[name] = np.broadcast_to(values, shape + tail).reshape(-1, *tail)[there]
-    return SimpleNamespace(**rows), np.repeat(np.arange(shape[0]), shape[1])[there]
-
-
-def _box_prisms(rows, film, scanner, exposure):
-    bulge = np.maximum(-rows.sag_mm.min(1, initial=0), 0)[:, None] + 0.5
-    return rows.corners_mm.min(1) - bulge, rows.corners_mm.max(1) + bulge, rows.y_mm
-
-
-def _box_ellipsoids(rows, film, scanner, exposure):
-    cos, sin = np.cos(np.radians(rows.turn_deg)), np.sin(np.radians(rows.turn_deg))
-    a, b = rows.semi_mm[:, 0], rows.semi_mm[:, 1]
-    reach = np.stack([np.hypot(cos * a, sin * b), np.hypot(sin * a, cos * b)], -1)
-    return rows.center_mm[:, ::2] - reach, rows.center_mm[:, ::2] + reach, rows.center_mm[:, 1]
-
-
-def _box_rods(rows, film, scanner, exposure):
-    """Box of each rod; its ends are moved to where they are seen in the plane of its middle."""
-    y = (rows.start_mm[:, 1] + rows.end_mm[:, 1]) / 2
-    center, middle = exposure.center_mm[film], magnification(y, scanner)
-    span = rows.end_mm - rows.start_mm
-    rows.slant = np.linalg.norm(span, axis=1) / np.maximum(np.linalg.norm(span[:, ::2], axis=1), 1e-6)
-    for name in ("start_mm", "end_mm"):
-        end = getattr(rows, name)
-        setattr(rows, name, center + (end[:, ::2] - center) * magnification(end[:, 1], scanner) / middle)
-    reach = rows.radius_mm[:, None]
-    low, high = (pick(rows.start_mm, rows.end_mm) for pick in (np.minimum, np.maximum))
-    return low - reach, high + reach, y
-
-
-def _path_prisms(patch):
-    """Millimetres of bone on each ray: a body of even density with a dense shell, thinner towards tapered edges."""
-    solid, shell, taper = patch.solid, patch.solid.whole.shell, patch.solid.whole.taper_mm
-    edges = solid.corners_mm.roll(-1, 1) - solid.corners_mm
-    length = edges.norm(dim=-1, keepdim=True)
-    normal = torch.stack([-edges[..., 1], edges[..., 0]], -1) / length
-    normal *= torch.sign(
-        ((solid.corners_mm.mean(1, keepdim=True) - solid.corners_mm) * normal).sum(-1, keepdim=True)
-    )
-    depth = []
-    for i in range(edges.shape[1]):
-        distance = patch.along(solid.corners_mm[:, i], normal[:, i])
-        if (sag := 4 * solid.sag_mm[:, i, None, None]).any():
-            share = patch.along(solid.corners_mm[:, i], edges[:, i] / length[:, i] ** 2).clamp_(0, 1)
-            distance.addcmul_(share.addcmul_(share, share, value=-1), sag, value=-1)
-        depth.append(distance)
-    cover = _covered(_least(depth), patch.pixel_mm)
-    path = cover * solid.density[:, None, None]
-    for strength in sorted(set(shell) - {0.0}):
-        deeper = _covered(_least([d for d, s in zip(depth, shell) if s == strength]) - 1.0, patch.pixel_mm)
-        path.add_(torch.sub(cover, deeper).clamp_(min=0), alpha=strength)
-    for reach in sorted(set(taper) - {0.0}):
-        rest = (1 - _least([d for d, t in zip(depth, taper) if t == reach]) / reach).clamp_(0, 1)
-        path *= (1 - rest.square_()).sqrt_()
-    return path.mul_(2 * solid.half_width_mm[:, None, None])
-
-
-def _path_ellipsoids(patch):
-    center, semi, turn = (
-        patch.solid.center_mm[:, ::2],
-        patch.solid.semi_mm,
-        torch.deg2rad(patch.solid.turn_deg),
-    )
-    a = patch.along(center, torch.stack([turn.cos(), turn.sin()], -1) / semi[:, :1])
-    b = patch.along(center, torch.stack([-turn.sin(), turn.cos()], -1) / semi[:, 1:2])
-    chord = (1 - a.square_()).addcmul_(b, b, value=-1).clamp_(min=0).sqrt_()
-    return chord.mul_((2 * semi[:, 2] * patch.solid.density)[:, None, None])
-
-
-def _path_rods(patch):
-    """Chord of a round rod; a ray crosses a slanted one on a longer way, at most three diameters."""
-    solid = patch.solid
-    span = solid.end_mm - solid.start_mm
-    share = patch.along(solid.start_mm, span / (span * span).sum(1, keepdim=True).clamp(min=1e-6)).clamp_(
-        0, 1
-    )
-    x = (patch.x - solid.start_mm[:, :1, None]).sub(share * span[:, :1, None])
-    z = (patch.z - solid.start_mm[:, 1:, None]).sub(share.mul_(span[:, 1:, None]))
-    off = x.square_().addcmul_(z, z).div_(solid.radius_mm[:, None, None] ** 2)
-    through = 2 * solid.radius_mm * solid.density * solid.slant.clamp(max=3)
-    return off.neg_().add_(1).clamp_(min=0).sqrt_().mul_(through[:, None, None])
-
-
-_BOX = {shapes.Prisms: _box_prisms, shapes.Ellipsoids: _box_ellipsoids, shapes.Rods: _box_rods}
-_PATH = {shapes.Prisms: _path_prisms, shapes.Ellipsoids: _path_ellipsoids, shapes.Rods: _path_rods}
-
-
-def _least(distances):
-    """Smallest of some tensors, element by element."""
-    least = distances[0]
-    for distance in distances[1:]:
-        least = torch.minimum(least, distance)
-    return least
-
-
-def _covered(distance_mm, pixel_mm):
-    """Share of a pixel that lies inside an edge at this distance."""
-    return (distance_mm / pixel_mm).add_(0.5).clamp_(0, 1)
-
-
 def _soft_tissue(trunk, scanner, exposure):
     """Path through soft tissue on every pixel (n, h, w), worked at half the resolution: it has no sharp edge."""
     height, width = exposure.shape
     scale = 2 * exposure.pixel_mm / magnification(0.0, scanner)
-    x = exposure.center_mm[:, :1] + ((width // 2 - 1) / 2 - np.arange(width // 2)) * scale[0]
+    x = exposure.center_mm[:, :1] + ((width / 2 - 1) / 2 - np.arange(-(-width // 2))) * scale[0]
     z = exposure.center_mm[:, 1:] + ((height // 2 - 1) / 2 - np.arange(height // 2)) * scale[1]
     front, back, half_width = (
-        _tensor(_smooth_curve(z, trunk.knots_mm, values))[..., None]
+        raster.tensor(_smooth_curve(z, trunk.knots_mm, values))[..., None]
         for values in (trunk.front_mm, trunk.back_mm, trunk.half_width_mm)
     )
-    u = (_tensor(x)[:, None] - (front + back) / 2) / ((front - back) / 2)
+    u = (raster.tensor(x)[:, None] - (front + back) / 2) / ((front - back) / 2)
     chord = (1 - u * u).clamp_(min=0).sqrt_()
     path = chord * (2 * half_width)
-    x, z = _tensor(x)[:, None], _tensor(z)[:, :, None]
+    x, z = raster.tensor(x)[:, None], raster.tensor(z)[:, :, None]
     chest = torch.sigmoid((x - back - WALL_MM) / 5) * torch.sigmoid((front - WALL_MM - x) / 5)
     for dome in trunk.domes_mm.transpose(1, 0, 2):
-        crest = _tensor(dome)[:, :, None, None]
+        crest = raster.tensor(dome)[:, :, None, None]
         fall = (x - crest[:, 0]) / 17
         path *= 1 - LUNG * chest * torch.sigmoid((z - crest[:, 1] + fall * fall) / 4)
-    return F.interpolate(path[:, None], scale_factor=2, mode="bilinear", align_corners=False)[:, 0]
+    fine = F.interpolate(path[:, None], scale_factor=2, mode="bilinear", align_corners=False)
+    return fine[:, 0, :, :width]  # an odd width needs half a coarse column more
 
 
 LUNG, WALL_MM = 0.19, 22.0  # share of the path that each lung empties; thickness of the chest's wall
@@ -466,10 +297,6 @@ def _smooth_curve(at, knots, values):
     )
 
 
-def _tensor(array):
-    return torch.tensor(np.asarray(array, np.float32))
-
-
 def _chamber(exposure):
     """Rows and columns of the chamber in the middle of the detector."""
     sizes = zip(exposure.shape, CHAMBER_MM[::-1])
@@ -494,7 +321,7 @@ def _inside(exposure):
     """1 inside the collimated field of each film, else 0, (n, h, w)."""
     height, width = exposure.shape
     rows, columns = (abs(torch.arange(size) - (size - 1) / 2) * exposure.pixel_mm for size in (height, width))
-    half = _tensor(exposure.field_mm / 2)
+    half = raster.tensor(exposure.field_mm / 2)
     return (rows <= half[:, 1:]).float()[:, :, None] * (columns <= half[:, :1]).float()[:, None]
 
 
@@ -504,7 +331,7 @@ def _generator(rng):
 
 
 def _vary(scanner, n, rng):
-    return _tensor(np.exp(rng.normal(0, scanner.spread, (n, 1, 1))))
+    return raster.tensor(np.exp(rng.normal(0, scanner.spread, (n, 1, 1))))
 
 
 def _smooth(films, sigma_px):

@@ -253,8 +253,8 @@ def test_the_address_is_the_same_everywhere():
 
 # Modules: one direction, a chapter that teaches each, no global seed.
 
-ORDER = """errors store angles anatomy shapes radiograph hospitals models evaluation training federated
-reproduction figures explorer __main__""".split()
+ORDER = """errors store angles populations anatomy shapes raster radiograph hospitals calibration archive
+models evaluation training federated reproduction figures explorer __main__""".split()
 NOT_TAUGHT = {"__init__", "__main__", "errors", "store", "figures"}
 SHARED_RANDOM = re.compile(
     r"""(np|numpy)\.random\.(?!default_rng)[a-z]\w*

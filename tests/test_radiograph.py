@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.interpolate import CubicHermiteSpline
 
-from lumbo import anatomy, populations, radiograph, shapes
+from lumbo import anatomy, populations, radiograph, raster, shapes
 from lumbo.angles import lumbopelvic_angles
 from lumbo.errors import InputError
 from lumbo.radiograph import Exposure, Scanner
@@ -39,7 +39,7 @@ def exposure(center=(0.0, 0.0), pixel_mm=2.0, shape=(128, 104), n=1, field_mm=(5
 def no_body(n=1):
     """A trunk that is nowhere."""
     thin = np.zeros((n, 2))
-    return shapes.Trunk(np.array([-900.0, 900.0]), thin + 1, thin - 1, thin, np.zeros((n, 2, 2)) + 9e3, np.zeros((n, 2, 2)))  # fmt: skip
+    return shapes.Trunk(np.array([-900.0, 900.0]), thin + 1, thin - 1, thin, np.zeros((n, 2, 2)) + [0, 9e3], np.zeros((n, 2, 2)))  # fmt: skip
 
 
 def bone(solids, shot, room=ROOM):
@@ -114,7 +114,8 @@ def slow_rod(solid, i, k, room, shot):
 
     x, z = plane(middle_y, room, shot, i)
     a, b = seen(start), seen(end)
-    along = np.clip(((x - a[0]) * (b - a)[0] + (z - a[1]) * (b - a)[1]) / ((b - a) ** 2).sum(), 0, 1)
+    squared = max(((b - a) ** 2).sum(), 1e-12)  # a dot has no length
+    along = np.clip(((x - a[0]) * (b - a)[0] + (z - a[1]) * (b - a)[1]) / squared, 0, 1)
     off = np.hypot(x - a[0] - along * (b - a)[0], z - a[1] - along * (b - a)[1]) / radius
     flat = np.linalg.norm((end - start)[[0, 2]])
     slant = min(np.linalg.norm(end - start) / flat, 3) if flat > 1e-6 else 3
@@ -251,7 +252,9 @@ def test_film_angles_follow_from_the_magnification_of_each_landmark(room, cohort
     stretch = tube / (tube - aside) if room.slot else 1.0
     l1 = np.degrees(np.arctan2(plate[:, 1], plate[:, 0] * stretch))
     np.testing.assert_allclose(film[:, 3], film[:, 0] + l1, rtol=0, atol=1e-9)
-    assert (abs(change[:, 3]).max() > 0.05) == (room.slot and cohort == "adolescent_scoliosis")
+    straight = who.patients.curve_deg == 0
+    np.testing.assert_allclose(change[straight | (not room.slot), 3], 0, rtol=0, atol=1e-9)
+    assert (abs(change[:, 3]).max() > 0.05) == room.slot
 
 
 @pytest.mark.parametrize("room", [replace(ROOM, source_mm=1150), replace(ROOM, source_mm=1800), SLOT])
@@ -354,7 +357,7 @@ def test_a_tapered_side_rounds_off_as_a_quarter_of_an_ellipse(even, pixel_mm):
     """
     film, pixel = bone([block(taper=(0, 0, 0, 12.0))], exposure(pixel_mm=pixel_mm, shape=(256, 208)))[0], pixel_mm / 1.2  # fmt: skip
     kept = film.sum() / 24 * pixel**2
-    assert kept == pytest.approx(40 * (30 - 12 * (1 - np.pi / 4)), abs=40 * 12 * (pixel / 12) ** 1.5 + 4 * pixel**2)  # fmt: skip
+    assert kept == pytest.approx(30 * (40 - 12 * (1 - np.pi / 4)), abs=30 * 12 * (pixel / 12) ** 1.5 + 4 * pixel**2)  # fmt: skip
 
 
 @pytest.mark.parametrize("sag", [2.0, -2.0])
@@ -543,7 +546,8 @@ def touched(films, long_side_px):
     who = anatomy.spines(who.patients[np.arange(films) % 8], rng(0))
     shot = radiograph.aim(who, replace(ROOM, aim_mm=0), long_side_px, rng(1))
     solids = shapes.solids(who, np.ones(films, bool), rng(2))
-    return sum(p.target.numel() for solid in solids for p in radiograph._patches(solid, ROOM, shot))
+    view = raster.View(shot.center_mm, shot.shape, lambda y: radiograph.magnification(y, ROOM) / shot.pixel_mm)
+    return sum(target.numel() for solid in solids for target, _ in raster.paths(solid, view))
 
 
 def test_the_work_is_linear_in_films_and_in_pixels():
@@ -681,7 +685,7 @@ def test_scatter_takes_its_share_of_the_contrast_of_a_small_detail():
     matter[1, 0, 64, 52] += 2.0
     contrast = []
     for scatter in (0.0, 3.0):
-        signal = radiograph.expose(matter, replace(ROOM, scatter=scatter), exposure(pixel_mm=4.0), rng())[0]
+        signal = radiograph.expose(matter, replace(ROOM, scatter=scatter), exposure(pixel_mm=1.0), rng())[0]
         contrast.append(1 - float(signal[64, 52] / signal[64, 10]))
     assert contrast[1] == pytest.approx(contrast[0] / 4, rel=0.01)
 
@@ -857,7 +861,8 @@ def test_edge_enhancement_raises_an_edge():
     signal[:, :4], signal[:, -4:] = 0.4, 0.001  # room below and above for the window
     films = [develop(signal, replace(ROOM, edge=e))[0, 64] for e in (0, 1, 2)]
     rise = [float(film[53] - film[50]) / float(film[100] - film[4]) for film in films]
-    assert rise[0] < rise[1] / 1.2 < rise[2] / 1.2**2
+    assert rise[1] > 1.2 * rise[0]
+    assert rise[2] - rise[1] == pytest.approx(rise[1] - rise[0], rel=0.02)
 
 
 def test_edges_gamma_and_exposure_vary_by_their_spread():
@@ -982,7 +987,7 @@ def test_a_gpu_draws_the_same_film():
 
 
 @pytest.mark.parametrize("long_side_px", [*range(32, 161, 16), 1024])
-def test_every_canvas_can_be_drawn_on(long_side_px):
+def test_every_canvas_can_be_drawn_on(even, long_side_px):
     """The width is 13/16 of the height, and so is odd for every other canvas."""
     height, width = radiograph.canvas(long_side_px)
     assert (height, width) == (long_side_px, long_side_px * 13 // 16)
@@ -990,7 +995,9 @@ def test_every_canvas_can_be_drawn_on(long_side_px):
     shot = exposure((20.0, 0.0), pixel_mm=pixel, shape=(height, width))
     film = radiograph.attenuation([], trunk(), ROOM, shot)[0, 0].numpy()
     assert film.shape == (height, width)
-    np.testing.assert_allclose(film, film[:, ::-1], rtol=0, atol=8)  # grain alone is uneven
+    chord = 300 * np.sqrt(np.clip(1 - ((plane(0.0, ROOM, shot, 0)[0] - 20) / 100) ** 2, 0, None))
+    inner = chord > 150
+    np.testing.assert_allclose(film[inner], chord[inner], rtol=0, atol=0.5 + 0.05 * pixel**2)
 
 
 @pytest.mark.parametrize("long_side_px", [0, 16, 100, 2064, 128.0, "128", True, None])
