@@ -1,10 +1,13 @@
-"""How real the films are: grey levels, texture and sharpness beside those of real films.  Taught in ch05."""
+"""How real and how hard the films are, beside real films and published accuracies.  Taught in ch05."""
 
+import json
 from importlib.resources import files
+from pathlib import Path
 
 import numpy as np
 
 from lumbo import store
+from lumbo.errors import InputError
 
 _PERCENTILES = (10, 25, 50, 75, 90)
 _CROP_PX = (256, 192)  # where the spectrum is taken
@@ -13,6 +16,32 @@ _CROP_PX = (256, 192)  # where the spectrum is taken
 def real_films() -> dict:
     """Return median, smallest and largest value of each statistic of `film_statistics` on real films."""
     return store.read_toml(files("data_synth").joinpath("real_films.toml"))
+
+
+def yardstick() -> dict:
+    """Return how well landmark models of one collection do on real films, degrees.
+
+    ``studies`` are what was published, ``bands`` the errors that the book's films shall give,
+    ``human`` the difference between two ratings of one person; each with its source.
+    """
+    return store.read_toml(files("data_synth").joinpath("yardstick.toml"))
+
+
+def hardness(path: Path | None = None) -> list[dict]:
+    """Return what ``benchmarks/hardness.py`` measured on the book's films, a row a training run.
+
+    path : a file of that benchmark, by default the one that was stored before anything was federated
+
+    Raises
+    ------
+    InputError
+        Naming the file, when it is missing or torn.
+    """
+    path = path or files("data_synth").joinpath("reference", "hardness.json")
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(path.name, str(error), "a file written by benchmarks/hardness.py") from error
 
 
 def film_statistics(films: np.ndarray) -> dict[str, np.ndarray]:

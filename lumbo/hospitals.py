@@ -245,18 +245,8 @@ def rate(landmarks_px: np.ndarray, where: Hospital, pixel_mm: float, rng: np.ran
     sd_mm = np.array([who.s1_mm] * 2 + [who.l1_mm] * 2 + [who.head_mm] * 2)
     sd_px = sd_mm[:, None] * radiograph.magnification(0.0, where.scanner) / pixel_mm
     rated = landmarks_px + rng.normal(0, 1, landmarks_px.shape) * sd_px
-    middle, half = landmarks_px[:, :2].mean(1, keepdims=True), np.radians(who.steeper_deg)
-    arm = (
-        landmarks_px[:, :2] - middle
-    )  # y points down and the patient faces left: steeper turns counter-clockwise
-    turned = np.stack(
-        [
-            arm[..., 0] * np.cos(half) + arm[..., 1] * np.sin(half),
-            arm[..., 1] * np.cos(half) - arm[..., 0] * np.sin(half),
-        ],
-        -1,
-    )
-    rated[:, :2] += turned - arm
+    plate = landmarks_px[:, :2]
+    rated[:, :2] += _steeper(plate, who.steeper_deg) - plate
     return rated
 
 
@@ -281,9 +271,16 @@ def _patients(where, split, rng):
     every = round(1 / where.returning)
     number[every - 1 :: every] -= 1
     again = populations.follow_up(patients[number], rng)
-    keep = number == np.arange(CHUNK)
-    order = np.where(keep, np.arange(CHUNK), CHUNK + np.arange(CHUNK))
-    return populations.pool([patients, again])[order], number
+    back = number < np.arange(CHUNK)
+    return populations.pool([patients, again])[np.arange(CHUNK) + CHUNK * back], number
+
+
+def _steeper(plate_px, degrees):
+    """Turn plates (n, 2, 2), y down, about their middle: they fall more to the left, where patients face."""
+    middle = plate_px.mean(1, keepdims=True)
+    x, y = np.moveaxis(plate_px - middle, -1, 0)
+    cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    return middle + np.stack([cos * x + sin * y, cos * y - sin * x], -1)
 
 
 @contextmanager
@@ -331,4 +328,6 @@ def _values(table):
 
 _RATER = {"s1_mm": (0, 20), "l1_mm": (0, 20), "head_mm": (0, 20), "steeper_deg": (-10, 10)}
 _STORED = tuple(name for name in FilmSet.__dataclass_fields__ if name not in ("site", "cohort"))
-_CODE = store.content_key(errors, angles, populations, anatomy, shapes, raster, radiograph, sys.modules[__name__])
+_CODE = store.content_key(
+    errors, angles, populations, anatomy, shapes, raster, radiograph, sys.modules[__name__]
+)

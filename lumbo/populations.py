@@ -29,7 +29,7 @@ SWITCHES = {
     "curve": ("left", "right"),
     "transitional": ("sacralised", "lumbarised"),
 }
-_INDEPENDENT = ("narrowing", "spurs")  # these may strike several levels of a patient, every other one
+_INDEPENDENT = ("narrowing", "spurs")  # these may strike several levels of a patient, the others only one
 _SHARED = ("segments", "pitch", "follow_up", "sizes")  # the tables of cohorts.toml that are no cohort
 _CUT = 2.5  # SDs at which every part but PI and the sizes is cut
 _CELLS = 2000  # steps of the distribution function of `bounded`

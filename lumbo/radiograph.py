@@ -52,7 +52,7 @@ class Scanner:
     edge : strength of the edge enhancement
     window : (low, high)  share of the patient's pixels that are black, and that are not white
     gamma : of the display curve
-    spread : how much photons, edge, window and gamma vary from film to film (standard deviation of their logarithm)
+    spread : how much photons, edge and gamma vary from film to film (standard deviation of their logarithm)
     marker : share of films with a lead letter for the side
     """
 
@@ -141,7 +141,7 @@ def magnification(y_mm, scanner: Scanner) -> np.ndarray:
 def attenuation(
     solids: list[shapes.Solid], trunk: shapes.Trunk, scanner: Scanner, exposure: Exposure
 ) -> torch.Tensor:
-    """Integrate matter along every ray, (2, n, height, width): mm of soft tissue, mm of bone in excess of it."""
+    """Add up the matter on every ray, (2, n, h, w): mm of soft tissue, mm of bone in excess of it."""
     n, (height, width) = len(exposure.center_mm), exposure.shape
     matter = torch.zeros(2, n * height * width)
     matter[0] = _soft_tissue(trunk, scanner, exposure).flatten()
@@ -162,7 +162,7 @@ def attenuation(
 def expose(
     matter: torch.Tensor, scanner: Scanner, exposure: Exposure, rng: np.random.Generator
 ) -> torch.Tensor:
-    """Turn matter into signal (n, h, w), 1 in the open beam: Beer-Lambert, scatter, heel, photon noise, blur."""
+    """Turn matter into signal (n, h, w), 1 in the open beam: Beer-Lambert, scatter, heel, noise, blur."""
     soft, bone = matter
     primary = sum(
         weight * torch.exp((-mu * soft).sub_(bone, alpha=more).clamp_(max=0))
@@ -181,7 +181,7 @@ def expose(
 def develop(
     signal: torch.Tensor, scanner: Scanner, exposure: Exposure, rng: np.random.Generator
 ) -> torch.Tensor:
-    """Process signal into grey levels in [0, 1], bone bright: logarithm, equalisation, edges, window, gamma."""
+    """Turn signal into grey levels in [0, 1], bone bright: logarithm, equalisation, edges, window, gamma."""
     inside = _inside(exposure)
     density = torch.log(signal).neg_()
     edge = scanner.edge * _vary(scanner, len(signal), rng)
@@ -227,7 +227,7 @@ _LETTERS = (
 
 
 def _soft_tissue(trunk, scanner, exposure):
-    """Path through soft tissue on every pixel (n, h, w), worked at half the resolution: it has no sharp edge."""
+    """Path through soft tissue on every pixel (n, h, w), at half the resolution: it has no sharp edge."""
     height, width = exposure.shape
     scale = 2 * exposure.pixel_mm / magnification(0.0, scanner)
     x = exposure.center_mm[:, :1] + ((width / 2 - 1) / 2 - np.arange(-(-width // 2))) * scale[0]
@@ -260,7 +260,7 @@ _WIDEST_MM = 70.0
 
 @cache
 def grain_plate(pixel_mm: float, size: int) -> np.ndarray:
-    """One plate of random unevenness, (size, size), periodic; the same for everybody, who lie at different places of it.
+    """One plate of random unevenness, (size, size), periodic; everybody lies at another place of it.
 
     Its power falls with frequency as that of anatomical structure does on films, and is
     flat for structures wider than 70 mm; the SD is 1 for the part coarser than 2 mm.
@@ -282,7 +282,7 @@ def _grain(places, exposure):
 
 
 def _smooth_curve(at, knots, values):
-    """Cubic Hermite curve with the slopes of Catmull and Rom: at (n, q), knots (m,), values (n, m) to (n, q)."""
+    """Cubic Hermite curve, slopes by differences: at (n, q), knots (m,), values (n, m) to (n, q)."""
     slope = np.gradient(values, knots, axis=1)
     i = np.clip(np.searchsorted(knots, at) - 1, 0, len(knots) - 2)
     step = knots[i + 1] - knots[i]
@@ -307,7 +307,7 @@ def _chamber(exposure):
 
 
 def _window(grey, body, scanner):
-    """Grey levels of each film to show as black and as white: quantiles over a sample of the patient's pixels."""
+    """Grey levels of each film to show as black and as white: quantiles of a sample of the patient."""
     sample = grey.masked_fill(~body, -1e9).flatten(1)[:, ::29].sort(1).values
     outside = (sample < -1e8).sum(1)
     last = sample.shape[1] - 1
@@ -326,7 +326,7 @@ def _inside(exposure):
 
 
 def _generator(rng):
-    """A torch generator on the current device, seeded from a NumPy one: it draws a film's noise three times as fast."""
+    """A torch generator on the current device: it draws noise three times as fast as NumPy's."""
     return torch.Generator(torch.get_default_device()).manual_seed(int(rng.integers(2**62)))
 
 

@@ -29,7 +29,7 @@ class View:
 
 
 def paths(solid: shapes.Solid, view: View) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Yield (target, path): flat pixels in the batch (n, height, width), and millimetres times density to add there."""
+    """Yield (target, path): flat pixels of (n, height, width), and millimetres times density to add there."""
     for patch in _patches(solid, view):
         yield patch.target.flatten(), _PATH[type(solid)](patch).flatten()
 
@@ -70,7 +70,7 @@ _FIELDS = {
 
 
 def _patches(solid, view):
-    """Yield the solids that touch their film, small ones and large ones apart: a group shares one size of box."""
+    """Yield the solids that touch their film, small and large ones apart: a group shares one size of box."""
     rows, film = _rows(solid)
     low, high, y = _BOX[type(solid)](rows, view.center_mm[film], view.px_per_mm)
     scale, size = view.px_per_mm(y), np.array(view.shape[::-1])
@@ -146,7 +146,7 @@ def _box_rods(rows, center_mm, px_per_mm):
 
 
 def _path_prisms(patch):
-    """Millimetres of bone on each ray: a body of even density with a dense shell, thinner towards tapered edges."""
+    """Millimetres on each ray: a body of even density with a dense shell, thinner towards tapered edges."""
     solid, shell, taper = patch.solid, patch.solid.whole.shell, patch.solid.whole.taper_mm
     edges = solid.corners_mm.roll(-1, 1) - solid.corners_mm
     length = edges.norm(dim=-1, keepdim=True)

@@ -185,7 +185,7 @@ def _flat(halves):
     return halves.reshape(len(halves), -1, *halves.shape[3:])
 
 
-# Of S1 to S5: how far the lower plate turns forwards, the height, the lower plate's length over the upper one's.
+# Of S1 to S5: how far the lower plate turns forwards, the height, the lower plate over the upper one.
 _SACRAL = ((7.0, 27.0, 0.74), (13.0, 23.0, 0.74), (18.0, 20.0, 0.78), (21.0, 17.0, 0.80), (16.0, 15.0, 0.80))
 _FUSED_MM, _FREE_MM, _SQUARE = (
     0.8,
@@ -254,36 +254,39 @@ def _posterior_elements(spines, rng):
     def place(behind, above, wobble=0.0):
         return back + size * (behind * backwards + above * upwards) + wobble * jitter
 
-    root, tip = place(27, -5), place(54, -16, 2.0)
-    both = [
-        (spines, place(*at), y)
-        for at, y in (((7, 6), 14.0), ((17, 12, 1.0), 17.0), ((20, -10, 1.0), 18.0), ((9, 4), 34.0))
-    ]
-    pedicle, upper, lower, transverse = (_both_sides(*each) for each in both)
-    twice = np.concatenate([size, size], 1)
-    turn = np.concatenate([tilt, tilt], 1)
+    def pair(y, *at):
+        return _both_sides(spines, place(*at), y)
+
+    twice, turn = np.concatenate([size, size], 1), np.concatenate([tilt, tilt], 1)
+    pedicle = pair(14.0, 7, 6)
     return [
         Ellipsoids(pedicle, twice * [11.0, 6.5, 4.5], turn, 0.42),
         Ellipsoids(pedicle, twice * [10.0, 4.6, 3.2], turn, -0.22),
-        Ellipsoids(upper, twice * [6.0, 12.0, 6.0], turn - 18, 0.36),
-        Ellipsoids(lower, twice * [6.5, 14.0, 6.5], turn - 14, 0.36),
-        Ellipsoids(transverse, twice * [4.5, 6.0, 12.0], turn, 0.22),
-        Prisms(
-            np.stack([root + 8 * size * upwards, tip + 7 * size * upwards, tip - 10 * size * upwards, root - 9 * size * upwards], 2),
-            spines.aside_mm, 3.6, 0.30, shell=(0.35, 0.35, 0.35, 0.0), sag_mm=(2.0, 0.5, 2.5, 0.0), taper_mm=(4.0, 4.0, 4.0, 6.0),
-        ),
-    ]  # fmt: skip
+        Ellipsoids(
+            pair(17.0, 17, 12, 1.0), twice * [6.0, 12.0, 6.0], turn - 18, 0.36
+        ),  # upper articular process
+        Ellipsoids(pair(18.0, 20, -10, 1.0), twice * [6.5, 14.0, 6.5], turn - 14, 0.36),  # lower one
+        Ellipsoids(pair(34.0, 9, 4), twice * [4.5, 6.0, 12.0], turn, 0.22),  # transverse process
+        _spinous_processes(place(27, -5), place(54, -16, 2.0), size * upwards, spines.aside_mm),
+    ]
+
+
+def _spinous_processes(root, tip, up, aside_mm):
+    """Plates from `root` to `tip` (n, k, 2), higher where `up` is longer."""
+    corners = np.stack([root + 8 * up, tip + 7 * up, tip - 10 * up, root - 9 * up], 2)
+    shell, sag, taper = (0.35, 0.35, 0.35, 0.0), (2.0, 0.5, 2.5, 0.0), (4.0, 4.0, 4.0, 6.0)
+    return Prisms(corners, aside_mm, 3.6, 0.30, shell=shell, sag_mm=sag, taper_mm=taper)
 
 
 def _both_sides(spines, points_mm, y_mm):
-    """Paired structures of each level at depth ``aside + y`` and ``aside - y``, carried along by lean and twist."""
+    """Paired structures of each level, `y_mm` to the left and to the right of its middle plane."""
     return np.concatenate(
         [in_space(points_mm + _carried(spines, y), spines.aside_mm + y) for y in (y_mm, -y_mm)], 1
     )
 
 
 def _carried(spines, y_mm):
-    """How far (x, z) lean and twist move what lies `y_mm` to the left of a body's middle, (..., levels, 2)."""
+    """How far (x, z) lean and twist move what lies `y_mm` to the left of a body, (..., levels, 2)."""
     twist, lean = np.radians(spines.twist_deg), np.radians(spines.lean_deg)
     if np.ndim(y_mm) == 3:  # (n, sides, levels)
         twist, lean = twist[:, None], lean[:, None]
@@ -368,7 +371,7 @@ def _ribs(spines, rng):
 
 
 def _bowel_gas(spines, rng):
-    """Gas in loops of bowel: rows of overlapping bubbles, mostly in front of L3 to S1, some in the sacral hollow."""
+    """Gas in loops of bowel: rows of bubbles, mostly in front of L3 to S1, some in the sacral hollow."""
     n, loops, bubbles = len(spines), 5, 6
     anchor = spines.bodies_mm[:, LEVELS.index("L4"), 0]
     ahead = 0.45 * (spines.patients.size("body_half_depth") - 35)

@@ -369,6 +369,12 @@ def test_a_follow_up_keeps_the_patient(twice):
     same(before, after, set(vars(before)) - {"angles_deg", "segments_deg"})
 
 
+def test_a_follow_up_keeps_a_pelvis_that_the_cohort_would_not_draw():
+    strange = populations.with_angles([[10.0, -5.0, 5.0, 90.0]], rng(6))
+    again = populations.follow_up(strange, rng(7)).angles_deg[0]
+    assert again[PI] == 5.0 and again[SS] + again[PT] == pytest.approx(5.0) and again[LL] < 90.0
+
+
 def test_a_follow_up_moves_the_posture(twice):
     """Each patient a little, PI = PT + SS and the sum of the segments always."""
     before, after = twice
@@ -432,7 +438,7 @@ def test_patients_can_be_picked_and_pooled():
 
 
 def test_ordered_angles_are_kept_and_the_patient_is_sound():
-    ordered = np.array([[40.0, 12.0, 52.0, -30.0], [10.0, -5.0, 5.0, 90.0]])
+    ordered = np.array([[40.0, 12.0, 52.0, -30.0], [10.0, -5.0, 5.0, 90.0]] * 1000)
     patients = populations.with_angles(ordered, rng(5))
     np.testing.assert_array_equal(patients.angles_deg, ordered)
     np.testing.assert_allclose(patients.segments_deg.sum(1), ordered[:, LL], rtol=0, atol=1e-9)
@@ -505,6 +511,7 @@ FAULTS = [
     ("pitch.mean", [36.0] * 4),
     ("pitch.sd", [3.0, 3.0, 3.0, 3.0, -1.0]),
     ("pitch.r", [[1.0, 0.9, 0.0, 0.0, 0.0]] * 5),
+    ("pitch.r", (2 * np.eye(5) - 1).tolist()),  # five numbers cannot all be opposed to each other
     ("healthy_adults.pi", None),
     ("healthy_adults.pi", 53.0),
     ("healthy_adults.pi.mean", 530.0),
