@@ -142,7 +142,7 @@ def mirror(landmarks_px: np.ndarray, facing: np.ndarray, width_px: int) -> np.nd
 
 
 def describe(films: FilmSet, split: str, seed: int, first: int) -> pd.DataFrame:
-    """Tabulate films as they are stored, a row each; `first` is the number of the first within its hospital."""
+    """Tabulate films as they are stored, a row each; `first` numbers the first within its hospital."""
     facing = np.where(films.mirrored, "right", "left")
     points = [mirror(p, facing, films.films.shape[2]) for p in (films.landmarks_px, films.rated_landmarks_px)]
     degrees = [films.angles_deg, films.rated_angles_deg, films.anatomical_deg]

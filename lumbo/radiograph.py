@@ -250,10 +250,8 @@ def _soft_tissue(trunk, scanner, exposure):
 
 
 LUNG, WALL_MM = 0.19, 22.0  # share of the path that each lung empties; thickness of the chest's wall
-GRAIN = (
-    0.011,
-    0.16,
-)  # standard deviation of the unevenness of soft tissue and of bone, as a share of the path
+# Standard deviation of the unevenness of soft tissue and of bone, as a share of the path.
+GRAIN = (0.011, 0.16)
 GRAIN_SLOPE = -2.3  # of the plate's power spectrum, log-log, as anatomy's
 _WIDEST_MM = 70.0
 

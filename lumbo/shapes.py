@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lumbo.anatomy import LEVELS, Spines, direction, in_space
+from lumbo.anatomy import LEVELS, Spines, in_space
 
 # What one millimetre adds to the muscle it displaces, as millimetres of (muscle, cortical bone in excess
 # of muscle): two basis materials say everything at two energies.  Computed by benchmarks/spectrum.py.
@@ -140,7 +140,7 @@ def bodies(spines: Spines) -> Prisms:
     y = y + spines.aside_mm[:, None]
     return Prisms(
         _flat(corners), _flat(y), np.tile(width / 2, 2), CANCELLOUS,
-        shell=(0.34, 0.10, 0.34, 0.14), sag_mm=(1.6, 1.0, 2.0, 2.4), taper_mm=(0.0, 5.0, 0.0, 15.0),
+        shell=(0.48, 0.12, 0.48, 0.16), sag_mm=(1.6, 1.0, 2.0, 2.4), taper_mm=(0.0, 5.0, 0.0, 15.0),
     )  # fmt: skip
 
 
@@ -156,7 +156,7 @@ def sacrum(spines: Spines, rng: np.random.Generator) -> list[Solid]:
     sag = np.zeros((len(spines), 5, 4))
     sag[:, 0, 0], sag[:, :, 3] = -dome, 1.5
     width = patients.size("body_width")[:, None] / 2 * np.array([1.1, 1.2, 1.0, 0.8, 0.6])
-    shell, taper = (0.22, 0.10, 0.12, 0.14), (0.0, 6.0, 0.0, 6.0)
+    shell, taper = (0.42, 0.12, 0.14, 0.16), (0.0, 6.0, 0.0, 6.0)
     blocks = Prisms(corners, 0.0, width, CANCELLOUS * 0.85, shell=shell, sag_mm=sag, taper_mm=taper)
     return [blocks, _sacral_wings(spines, down), _crest(corners, rng)]
 

@@ -369,8 +369,8 @@ def test_killed_between_two_films_it_goes_on(finished, tmp_path, root, monkeypat
     """The process dies with a draft on disk, in the third chunk; the first two are not drawn again."""
     writer = (
         "import os, signal, sys; from lumbo import archive, hospitals, store\n"
-        "plain, calls = store.os.fsync, iter(range(10**6))\n"
-        "store.os.fsync = lambda f: os.kill(os.getpid(), signal.SIGKILL) if next(calls) == 200 else plain(f)\n"
+        "plain, calls, me = store.os.fsync, iter(range(10**6)), os.getpid()\n"
+        "store.os.fsync = lambda f: os.kill(me, signal.SIGKILL) if next(calls) == 200 else plain(f)\n"
         "sites = [hospitals.hospital(name) for name in ('elm', 'fir')]\n"
         f"archive.write_films(sys.argv[1], sites, n={CHUNK + 2}, long_side_px={PX})"
     )
