@@ -7,9 +7,7 @@ the same moment wins.  Medians and ratios; absolute times depend on the machine 
 import argparse
 import os
 import statistics
-import tempfile
 import time
-from unittest import mock
 
 import numpy as np
 import torch
@@ -47,14 +45,24 @@ def bare_loop(model, data, plan, steps: int) -> None:
 
 
 def drawing(long_side_px: int) -> None:
-    """Films per second of one hospital, drawn and processed, each time of other patients."""
-    where, n = hospitals.hospital("aspen"), 2 * hospitals.CHUNK
-    with tempfile.TemporaryDirectory() as cold, mock.patch.dict(os.environ, LUMBO_CACHE=cold):
-        taken = statistics.median(
-            seconds(lambda seed=seed: hospitals.film_set(where, "test", seed, n, long_side_px))
-            for seed in range(REPEATS)
-        )
-    print(f"films drawn a second: {n / taken:.0f}")
+    """Films drawn, processed and rated a second; how the time grows with films and with pixels."""
+    where = hospitals.hospital("aspen")
+
+    def draw(chunks, px=long_side_px, workers=1):
+        with training.one_thread_each(workers) as pool:
+            list(pool.map(lambda chunk: hospitals.draw(where, "test", 0, chunk, px), range(chunks)))
+
+    draw(2, workers=2)
+    taken = medians(one=lambda: draw(4), two=lambda: draw(4, workers=2), more=lambda: draw(8))
+    n = 4 * hospitals.CHUNK
+    print(f"films drawn a second: {n / taken['one']:.0f} with one worker, {n / taken['two']:.0f} with two")
+    print(f"twice the films take {taken['more'] / taken['one']:.2f} x as long")
+    sizes = medians(
+        half=lambda: draw(1, long_side_px // 2), full=lambda: draw(1), twice=lambda: draw(1, 2 * long_side_px)
+    )
+    print(
+        f"four times the pixels take {sizes['full'] / sizes['half']:.2f} x and again {sizes['twice'] / sizes['full']:.2f} x as long"
+    )
 
 
 def training_loop(network: str, sites, steps: int) -> None:

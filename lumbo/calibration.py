@@ -41,7 +41,8 @@ def hardness(path: Path | None = None) -> list[dict]:
     try:
         return json.loads(path.read_text())
     except (OSError, ValueError) as error:
-        raise InputError(path.name, str(error), "a file written by benchmarks/hardness.py") from error
+        problem = getattr(error, "strerror", None) or str(error)
+        raise InputError(path.name, problem, "a file written by benchmarks/hardness.py") from error
 
 
 def film_statistics(films: np.ndarray) -> dict[str, np.ndarray]:

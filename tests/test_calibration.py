@@ -54,7 +54,8 @@ def test_lower_third_against_middle_third():
     films = np.zeros((2, 255, 208))
     films[0, 170:] = 1.0  # bright below
     films[1, 85:170] = 1.0  # bright in the middle
-    np.testing.assert_allclose(film_statistics(films)["lower"], [1.0, -1.0])
+    with np.errstate(divide="ignore"):  # no columns differ, so most of the spectrum is empty
+        np.testing.assert_allclose(film_statistics(films)["lower"], [1.0, -1.0])
 
 
 def test_texture_of_stripes_is_what_is_left_of_them():
@@ -78,8 +79,9 @@ def test_texture_agrees_with_a_filter_written_by_somebody_else():
     np.testing.assert_allclose(film_statistics(films)["texture"], rest.std((1, 2)), rtol=1e-9)
 
 
-def test_an_even_film_has_no_statistics_that_are_not_finite():
-    found = film_statistics(np.full((1, *SHAPE), 0.4))
+def test_an_even_film_has_finite_statistics_but_no_spectrum():
+    with np.errstate(divide="ignore"):
+        found = film_statistics(np.full((1, *SHAPE), 0.4))
     assert all(np.isfinite(values).all() for name, values in found.items() if name != "slope")
 
 
@@ -132,7 +134,7 @@ def test_the_yardstick_has_bands_and_sources():
 
 
 def test_the_hardness_of_the_films_lies_in_the_bands():
-    """The stored measurement of `benchmarks/hardness.py`, on the films of this very version."""
+    """The stored measurement of `benchmarks/hardness.py`, on films of the frozen specifications."""
     results = {(row["hospital"], row["films"]): row for row in hardness()}
     for band in yardstick()["bands"]:
         row = results["aspen", band["films"]]
@@ -140,7 +142,9 @@ def test_the_hardness_of_the_films_lies_in_the_bands():
         for angle, (low, high) in band["degrees"].items():
             assert low <= rated[angle] <= high, (band["films"], angle, rated[angle])
         assert min(rated, key=rated.get) == "PT"
-        assert (np.array(row["mean_of_training"]) > 2 * np.array(row["rated"])).all()
+        assert np.mean(row["mean_of_training"]) > 2 * np.mean(row["rated"])  # the film must be looked at
+        assert np.mean(row["rater"]) < np.mean(row["truth"]) < np.mean(row["rated"])
+        assert row["specs"] == hospitals.frozen()["specs"]
 
 
 def test_a_hardness_file_that_is_torn_is_refused(tmp_path):
