@@ -16,7 +16,7 @@ import torch
 
 from lumbo import evaluation, hospitals, models, store, training
 
-STEPS = {450: 3000, 1400: 5000}  # validation hardly improves any more
+STEPS = {450: 2500, 1400: 7000}  # validation hardly improves any more
 
 
 def main():
