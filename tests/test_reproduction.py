@@ -37,7 +37,7 @@ TINY = {
     "test": 3,
     "plan": {"steps": 12, "checks": 2, "patience": 9, "batch": 4},  # a federated round is 5 steps
 }
-PARTICIPANTS, OUTSIDER = ["aspen", "birch", "cedar", "dogwood"], "elm"
+PARTICIPANTS, OUTSIDERS = ["aspen", "birch", "cedar", "dogwood"], ["elm", "fir"]
 LESSON, FAST = size("lesson"), size("fast")
 
 
@@ -129,7 +129,7 @@ def test_no_patient_is_met_twice():
 
 def test_test_patients_belong_to_no_seed():
     one, other = (reproduction.test_sets(tiny(seeds=[seed])) for seed in (0, 7))
-    assert list(one) == [*PARTICIPANTS, OUTSIDER]
+    assert list(one) == [*PARTICIPANTS, *OUTSIDERS]
     for name in one:
         np.testing.assert_array_equal(one[name].films, other[name].films)
 
@@ -187,7 +187,7 @@ def test_the_record_says_where_the_results_come_from(finished):
 def test_the_table_is_complete_and_follows_from_the_outcome(finished, monkeypatch):
     monkeypatch.setattr(reproduction, "sizes", lambda: {"tiny": tiny()})
     outcome, written = read_outcome(finished), pd.read_csv(finished / "results.csv", keep_default_na=False)
-    assert len(written) == 6 * 5 * 2 * 5  # models, hospitals, references, angles and pooled
+    assert len(written) == 6 * 6 * 2 * 5  # models, hospitals, references, angles and pooled
     assert not written.duplicated(["network", "arm", "seed", "site", "tested_on", "reference", "angle"]).any()
     row = written.query("arm == 'local' and site == 'cedar' and tested_on == 'elm' and reference == 'truth'")
     said, truth = outcome.said[Job("regressor", "local", 0, "cedar")]["elm"], outcome.truth["elm"]
@@ -411,14 +411,16 @@ def test_kinds_of_test():
     assert reproduction.test_kind(local, "cedar") == "internal"
     assert reproduction.test_kind(local, "aspen") == "participant"
     assert {reproduction.test_kind(pooled, site) for site in PARTICIPANTS} == {"internal"}
-    assert {reproduction.test_kind(job, OUTSIDER) for job in (local, pooled)} == {"outsider"}
+    assert {reproduction.test_kind(job, site) for job in (local, pooled) for site in OUTSIDERS} == {
+        "outsider"
+    }
 
 
 @pytest.fixture(scope="module")
 def invented():
     """An outcome with errors drawn at random, two networks and two seeds; hospitals of unequal size."""
     rng = np.random.default_rng(4)
-    counts = dict(zip([*PARTICIPANTS, OUTSIDER], (7, 5, 6, 4, 8)))
+    counts = dict(zip([*PARTICIPANTS, *OUTSIDERS], (7, 5, 6, 4, 8, 9)))
     truth = {site: rng.normal([40, 12, 52, 55], 9, (n, 4)) for site, n in counts.items()}
     rated = {site: angles + rng.normal(0, 2, angles.shape) for site, angles in truth.items()}
     trained = jobs(replace(LESSON, networks=("landmarks", "regressor"), seeds=(0, 1)))
@@ -441,7 +443,7 @@ def test_overview_against_an_explicit_loop(invented, reference):
             for site, said in by_site.items():
                 kind = (
                     "outsider"
-                    if site == OUTSIDER
+                    if site in OUTSIDERS
                     else "internal"
                     if job.site in ("", site)
                     else "participant"
@@ -484,7 +486,7 @@ def test_results_names_every_row(invented):
         job: by_site for job, by_site in invented.said.items() if job.seed == 1 and job.network == "landmarks"
     }
     table = results(Outcome(one, invented.rated, invented.truth), np.random.default_rng(0))
-    assert len(table) == 6 * 5 * 2 * 5 and set(table.reference) == {"rated", "truth"}
+    assert len(table) == 6 * 6 * 2 * 5 and set(table.reference) == {"rated", "truth"}
     row = table.query(
         "site == 'birch' and tested_on == 'aspen' and reference == 'rated' and angle == 'LL'"
     ).iloc[0]
