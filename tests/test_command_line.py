@@ -121,13 +121,15 @@ def test_results_go_to_a_folder_named_after_the_size(call, tmp_path, monkeypatch
     assert [str(folder) for folder in folders] == [os.path.join("runs", "tiny")]
 
 
-def test_progress_reaches_the_end(call, tmp_path, monkeypatch):
-    bars = []
+@pytest.fixture
+def bars(monkeypatch):
+    """The progress bars that a command shows, in order; each keeps what it was told."""
+    shown = []
 
     class Bar:
-        def __init__(self, total, **_):
-            self.total, self.n = total, 0
-            bars.append(self)
+        def __init__(self, total=None, **_):
+            self.total, self.n, self.texts = total, 0, []
+            shown.append(self)
 
         def __enter__(self):
             return self
@@ -136,16 +138,21 @@ def test_progress_reaches_the_end(call, tmp_path, monkeypatch):
             pass
 
         def set_postfix_str(self, text):
-            assert text.startswith("regressor-")
+            self.texts.append(text)
 
-        def update(self, steps):
-            assert steps >= 0
-            self.n += steps
+        def update(self, more):
+            assert more >= 0
+            self.n += more
 
     monkeypatch.setattr("lumbo.__main__.tqdm", Bar)
+    return shown
+
+
+def test_progress_reaches_the_end(call, tmp_path, bars):
     for _ in range(2):  # trained, and found finished
         assert call(*reproduce(tmp_path))[0] == 0
     assert [(bar.n, bar.total) for bar in bars] == [(6 * 12, 6 * 12)] * 2
+    assert bars[0].texts and all(text.startswith("regressor-") for bar in bars for text in bar.texts)
 
 
 def test_results_of_another_size_are_refused_and_kept(call, finished):
@@ -274,27 +281,7 @@ def test_ctrl_c_while_films_are_written_loses_nothing(call, written, tmp_path, m
     assert everything(tmp_path / "new") == everything(written)
 
 
-def test_progress_of_films_reaches_the_end(call, tmp_path, monkeypatch):
-    bars = []
-
-    class Bar:
-        def __init__(self, **_):
-            self.n, self.total = 0, None
-            bars.append(self)
-
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *_):
-            pass
-
-        def set_postfix_str(self, text):
-            assert text in ("elm", "fir")
-
-        def update(self, films):
-            assert films >= 0
-            self.n += films
-
-    monkeypatch.setattr("lumbo.__main__.tqdm", Bar)
+def test_progress_of_films_reaches_the_end(call, tmp_path, bars):
     assert call(*films(tmp_path / "new"))[0] == 0
     assert [(bar.n, bar.total) for bar in bars] == [(6, 6)]
+    assert set(bars[0].texts) == {"elm", "fir"}
