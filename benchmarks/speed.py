@@ -60,9 +60,8 @@ def drawing(long_side_px: int) -> None:
     sizes = medians(
         half=lambda: draw(1, long_side_px // 2), full=lambda: draw(1), twice=lambda: draw(1, 2 * long_side_px)
     )
-    print(
-        f"four times the pixels take {sizes['full'] / sizes['half']:.2f} x and again {sizes['twice'] / sizes['full']:.2f} x as long"
-    )
+    steps = sizes["full"] / sizes["half"], sizes["twice"] / sizes["full"]
+    print(f"four times the pixels take {steps[0]:.2f} x, and again {steps[1]:.2f} x as long")
 
 
 def training_loop(network: str, sites, steps: int) -> None:

@@ -30,7 +30,7 @@ def yardstick() -> dict:
 def hardness(path: Path | None = None) -> list[dict]:
     """Return what ``benchmarks/hardness.py`` measured on the book's films, a row a training run.
 
-    path : a file of that benchmark, by default the one that was stored before anything was federated
+    path : a file of that benchmark, by default the one that is stored with the book
 
     Raises
     ------

@@ -1,5 +1,6 @@
 """What several test files share: the checkout, a browser, and strict nbval in a folder of its own."""
 
+import copy
 import os
 import shutil
 import subprocess
@@ -12,6 +13,23 @@ import torch
 
 ROOT = Path(__file__).resolve().parent.parent
 CELL_SECONDS = 300
+
+
+ABSENT = object()  # the value of a field that is to be left out
+
+
+def planted(table: dict, path: str, value: object) -> dict:
+    """Copy a table and put `value` at a dotted path in it, or take the field out."""
+    faulty = copy.deepcopy(table)
+    *parents, key = path.split(".")
+    place = faulty
+    for parent in parents:
+        place = place[parent]
+    if value is ABSENT:
+        del place[key]
+    else:
+        place[key] = value
+    return faulty
 
 
 @pytest.fixture(scope="session")

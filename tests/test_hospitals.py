@@ -10,6 +10,7 @@ from importlib.resources import files
 
 import numpy as np
 import pytest
+from conftest import ABSENT, planted
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -643,7 +644,6 @@ def test_the_films_are_those_that_were_frozen():
 
 # ---------------------------------------------------------------- malformed hospital files
 
-ABSENT = object()
 FAULTS = [
     ("title", ABSENT),
     ("title", 7),
@@ -703,17 +703,8 @@ def test_every_field_has_a_planted_fault(table):
 
 @pytest.mark.parametrize(("field", "value"), FAULTS, ids=lambda v: "absent" if v is ABSENT else str(v))
 def test_a_malformed_file_is_refused_in_one_line_that_names_the_field(field, value, table):
-    faulty = copy.deepcopy(table)
-    *parents, key = field.split(".")
-    place = faulty
-    for parent in parents:
-        place = place[parent]
-    if value is ABSENT:
-        del place[key]
-    else:
-        place[key] = value
     with pytest.raises(InputError) as caught:
-        check_hospital("gum", faulty)
+        check_hospital("gum", planted(table, field, value))
     assert caught.value.field == f"gum.{field}"
     assert "\n" not in str(caught.value) and "; allowed: " in str(caught.value)
 

@@ -10,6 +10,7 @@ from importlib.resources import files
 
 import numpy as np
 import pytest
+from conftest import ABSENT, planted
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -539,17 +540,8 @@ FAULTS = [
 
 def refused(field, value):
     """What `check_statistics` says once `field` holds `value` (None: is gone)."""
-    table = copy.deepcopy(TABLE)
-    *parents, key = field.split(".")
-    place = table
-    for parent in parents:
-        place = place[parent]
-    if value is None:
-        del place[key]
-    else:
-        place[key] = value
     with pytest.raises(InputError) as caught:
-        check_statistics(table)
+        check_statistics(planted(TABLE, field, ABSENT if value is None else value))
     return caught.value
 
 
