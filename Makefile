@@ -9,7 +9,7 @@ READY     := $(VENV)/.ready
 BIN       := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help book test notebooks reproduce sample bench clean
+.PHONY: help book test notebooks reproduce full claims sample bench clean
 
 help:  ## Say what can be made
 	@grep -hE '^[a-z]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -29,6 +29,12 @@ notebooks: $(READY)  ## Execute the notebooks in order and store their outputs
 
 reproduce: $(READY)  ## Run the paper's experiment, size fast
 	$(BIN)/python -m lumbo reproduce --size fast
+
+full: $(READY)  ## Run the paper's experiment, all seeds: hours; stop and go on as you like
+	$(BIN)/python -m lumbo reproduce --size full
+
+claims: $(READY)  ## Judge the paper's claims by the stored full run; writes book/claims.md
+	$(BIN)/python -m lumbo claims
 
 sample: $(READY)  ## Draw the films of data_synth/sample again
 	rm -rf data_synth/sample

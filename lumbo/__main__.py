@@ -1,4 +1,4 @@
-"""The command line: ``python -m lumbo reproduce`` and ``python -m lumbo films``."""
+"""The command line: ``python -m lumbo reproduce``, ``claims`` and ``films``."""
 
 import argparse
 import sys
@@ -9,7 +9,7 @@ from typing import NoReturn
 import numpy as np
 from tqdm import tqdm
 
-from lumbo import __version__, archive, hospitals, reproduction
+from lumbo import __version__, archive, claims, hospitals, reproduction, scores, store
 from lumbo.errors import InputError, require
 
 
@@ -39,20 +39,45 @@ def reproduce(options) -> int:
     """Train and test every arm and print the table of the paper's experiment."""
     what = reproduction.size(options.size)
     out = options.out or Path("runs") / what.name
-    names = [job.name for job in reproduction.jobs(what)]
-    taken = dict.fromkeys(names, 0)
-    total = len(names) * what.plan.steps
+    wanted = list(reproduction.seeds(what)) if options.seed is None else [options.seed]
+    plans = [
+        job.name
+        for seed in wanted
+        if seed in reproduction.seeds(what)
+        for job in reproduction.jobs(what, seed)
+    ]
+    taken = dict.fromkeys(plans, 0)
+    total = len(plans) * what.plan.steps
     with tqdm(total=total, unit="step", delay=1, disable=options.quiet) as bar:  # no bar above an error
 
         def report(job: str, steps: int, total: int) -> None:
-            bar.set_postfix_str(job)
-            bar.update(steps - taken[job])
-            taken[job] = steps
+            taken[job], before = steps, taken[job]
+            running = [name for name, done in taken.items() if 0 < done < total]
+            left = sum(done == 0 for done in taken.values())
+            bar.set_postfix_str(f"{', '.join(running) or job}; {left} models to begin")
+            bar.update(steps - before)
 
-        outcome = reproduction.run(what, out, options.workers, options.device, report)
-    table = reproduction.overview(outcome, np.random.default_rng(0))
+        outcome = reproduction.run(what, out, wanted, options.workers, options.device, report)
+    rng = np.random.default_rng(0)
+    store.write_atomic(
+        out / "results.csv", scores.results(outcome, rng).to_csv(index=False, float_format="%.4f").encode()
+    )
+    table = scores.overview(outcome, np.random.default_rng(0))
     print(table.to_string(index=False, float_format=lambda value: f"{value:.2f}"))
-    print(f"MAE in degrees against rated angles, 95 % interval over patients.  All of it: {out}/results.csv")
+    print(
+        f"MAE in degrees against rated angles, 95 % interval over seeds and patients.  All of it: {out}/results.csv"
+    )
+    return 0
+
+
+def ledger(options) -> int:
+    """Judge the paper's claims by a stored experiment and write the book's page."""
+    registered = claims.read(options.claims)
+    outcome, run = reproduction.reference(options.size)
+    table = claims.ledger(registered, outcome, np.random.default_rng(0))
+    page = claims.page(registered, table, run)
+    store.write_atomic(options.out, page.encode())
+    print(table[["id", "value", "low", "high", "tolerance", "p_holm", "verdict"]].to_string(index=False))
     return 0
 
 
@@ -86,7 +111,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog="lumbo", description="Not for clinical use.")
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True)
-    for add in (_add_reproduce, _add_films):
+    for add in (_add_reproduce, _add_claims, _add_films):
         command = add(commands)
         command.add_argument("--quiet", action="store_true", help="no progress bar")
         command.set_defaults(usage=" ".join(command.format_usage().split()[2:]))
@@ -104,6 +129,9 @@ def _add_reproduce(commands) -> argparse.ArgumentParser:
         "--out", type=Path, help="folder of the results (default: runs/SIZE); resumes what is there"
     )
     run.add_argument(
+        "--seed", type=_whole(0), help="one shard of it: the models of this seed (default: all seeds)"
+    )
+    run.add_argument(
         "--workers",
         type=_whole(1),
         metavar="N",
@@ -112,6 +140,19 @@ def _add_reproduce(commands) -> argparse.ArgumentParser:
     run.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: auto)")
     run.set_defaults(command=reproduce)
     return run
+
+
+def _add_claims(commands) -> argparse.ArgumentParser:
+    judge = commands.add_parser(
+        "claims", help="judge the paper's claims by the results that ship with the book"
+    )
+    judge.add_argument("--size", default="full", help="which results (default: full)")
+    judge.add_argument(
+        "--claims", type=Path, default=Path("book/claims.yml"), help="the claims and their tolerances"
+    )
+    judge.add_argument("--out", type=Path, default=Path("book/claims.md"), help="page to write")
+    judge.set_defaults(command=ledger)
+    return judge
 
 
 def _add_films(commands) -> argparse.ArgumentParser:

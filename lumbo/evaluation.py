@@ -20,6 +20,7 @@ from lumbo.errors import InputError
 
 ROWS = (*ANGLES, "pooled")
 REFERENCES = ("truth", "rated")
+LEVELS = (0.8, 0.95)  # shares of cases that a prediction's intervals are made to hold
 BLOCK = 2**18  # angle errors handled at once while bootstrapping: small enough for the processor's cache
 
 
@@ -263,6 +264,27 @@ def summary(
             "icc": icc_by_angle(errors, np.asarray(reference_deg, dtype=np.float64)),
         }
     )
+
+
+def interval_factors(errors_deg: np.ndarray, spread_deg: np.ndarray, levels=LEVELS) -> np.ndarray:
+    """Return how many times its expected error each angle may be off, shape (levels, 4).
+
+    Split conformal prediction with a scaled score: on films like these, held out from training,
+    ``angle ± factor * spread`` holds the reference in at least the share `level` of cases.
+    Source: Lei et al. 2018, doi 10.1080/01621459.2017.1307116, sections 2.2 and 5.2.  With
+    too few films for a level the largest score stands in, and fewer cases are held.
+
+    Parameters
+    ----------
+    errors_deg, spread_deg : arrays, shape (n, 4), n >= 1
+
+    >>> errors = np.arange(1, 10)[:, None] * np.ones(4)  # off by 1 to 9 degrees
+    >>> interval_factors(errors, np.full((9, 4), 2.0), [0.8])[0].tolist()
+    [4.0, 4.0, 4.0, 4.0]
+    """
+    score = np.sort(np.abs(errors_deg) / spread_deg, axis=0)
+    rank = np.ceil(np.asarray(levels) * (len(score) + 1)).astype(int)
+    return score[np.minimum(rank, len(score)) - 1]
 
 
 def identity_residual(predicted_deg) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Federated averaging over the same training loop, round by round.  Taught in ch09.
 
-A round sends the global weights to every client, lets each take one epoch of steps on
-its own films, and averages what comes back, weighted by the number of films.  Films
+A round sends the global weights to every client, lets each pass once, or `Plan.epochs` times,
+over its own films, and averages what comes back, weighted by the number of films.  Films
 never leave a client; the ledger counts what does.
 """
 
@@ -54,7 +54,7 @@ class Transfer(NamedTuple):
 
 def rounds(clients: list[Client], plan: Plan) -> int:
     """Return how many rounds make at most `plan.steps` steps, all clients together."""
-    per_round = sum(steps_per_epoch(len(client.train), plan.batch) for client in clients)
+    per_round = sum(local_steps(client, plan) for client in clients)
     require(plan.steps >= per_round, "plan.steps", plan.steps, f"at least one round, {per_round} steps")
     return plan.steps // per_round
 
@@ -75,7 +75,7 @@ def fedavg(
     ----------
     clients : in the order in which updates are added up; the largest first wastes least time
     plan : as for `training.fit`; ``plan.steps`` counts the steps of all clients together, and
-        the model is checked after every round
+        the model is checked after every round, and patience is the same share of the steps
     seed : client k draws its batches from ``(*seed, k)``
     workers : clients that train at the same moment, one thread each.  Any number gives the same bits.
     carry : let each client keep its optimiser state from round to round, at a memory cost per
@@ -97,10 +97,11 @@ def fedavg(
     for client in clients:
         for split in ("train", "validation"):
             require(len(getattr(client, split)) > 0, f"clients.{client.name}.{split}", 0, "at least one film")
-    plan = replace(plan, checks=rounds(clients, plan))
+    checks = rounds(clients, plan)
+    plan = replace(plan, checks=checks, patience=-(-plan.patience * checks // plan.checks))
     benches = _benches(model, clients, plan, whole("workers", workers, 1), carry)
     films = sum(len(client.train) for client in clients)
-    per_round = sum(_local_steps(client, plan) for client in clients)
+    per_round = sum(local_steps(client, plan) for client in clients)
 
     def advance(round_: int) -> tuple[int, float]:
         start = {name: value.clone() for name, value in model.state_dict().items()}
@@ -175,12 +176,12 @@ def _benches(model, clients, plan, workers, carry):
 def _local_update(
     start: State, k: int, client: Client, benches, plan, seed, round_, carry
 ) -> tuple[State, float]:
-    """Let client k take one epoch of steps from the global weights: (its weights, mean loss)."""
+    """Let client k take its steps from the global weights: (its weights, mean loss)."""
     net = benches[k].model if carry else benches.get()
     try:
         net.load_state_dict(start)
         optimizer = benches[k].optimizer if carry else new_optimizer(net, plan)
-        steps = _local_steps(client, plan)
+        steps = local_steps(client, plan)
         loss = run_steps(
             net,
             optimizer,
@@ -197,8 +198,9 @@ def _local_update(
             benches.put(net)  # also after an error: another client may be waiting for it
 
 
-def _local_steps(client: Client, plan: Plan) -> int:
-    return steps_per_epoch(len(client.train), plan.batch)
+def local_steps(client: Client, plan: Plan) -> int:
+    """Return how many steps a client takes in a round: `plan.epochs` passes over its films, at least one step."""
+    return max(1, round(plan.epochs * steps_per_epoch(len(client.train), plan.batch)))
 
 
 def _in_order(jobs: list[Callable], workers: int) -> Iterator:

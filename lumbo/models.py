@@ -1,8 +1,12 @@
-"""From films to angles: a direct regressor and a landmark network.  Taught in ch07.
+"""From films to angles: a direct regressor and a landmark network.  Taught in ch06.
 
-Both take canonical films ``(n, 1, h, w)`` in [0, 1] and are normalised per film and
+Both take canonical films ``(n, 1, h, w)`` in [0, 1] of any `radiograph.canvas` size, and say
+beside each angle how far off they expect to be.  Features are normalised per film and
 group of channels, never over a batch: batch statistics would differ from hospital to
 hospital and could not be averaged honestly.
+
+Inside a network a place on a film is ``(x, y)`` in *film heights* from its upper left
+corner, so nothing depends on the number of pixels; outside it is in pixels.
 """
 
 from pathlib import Path
@@ -16,19 +20,36 @@ from torch import Tensor, nn
 from lumbo import angles, store
 from lumbo.errors import require
 
-CHANNELS = (16, 32, 64, 128)  # features at 1/4, 1/8, 1/16 and 1/32 of the film
+GLANCE = (128, 104)  # rows and columns of the film at a glance
+CHANNELS = (16, 32, 64, 128)  # its features, at 1/4, 1/8, 1/16 and 1/32 of that
 DECODED = 16  # features at each scale on the way back to 1/4
 POOLED = (4, 3)  # rows and columns that the regressor sees of the deepest features
-STRIDE = 4  # film pixels per heat-map cell
-SPREAD_PX = 6.0  # standard deviation of the target blob around a rated landmark
+SQUARE = 64  # rows and columns of a closer look
+FIELDS = 0.375, 0.25, 0.25  # its side for each pair, in film heights
+CLOSER = (16, 32, 64, 64)  # its features, at 1/2, 1/4, 1/8 and 1/16 of that
+SEEN = 64  # numbers that a closer look is summed up in
+LOOKS = 3  # closer looks at each pair of landmarks, each aimed by the one before
+PAIRS = len(angles.LANDMARKS) // 2  # the ends of S1, the ends of L1, the femoral heads
+BLOB = 12 / 256  # standard deviation of the target blob around a rated landmark, film heights
+MISS = 1 / 64  # how far from a pair a closer look learns to be aimed: standard deviation, film heights
+TILT = 0.12  # and how far turned, radians
+PLATE = 11 / 256  # about half an endplate, film heights
 TYPICAL_DEG = (36.0, 15.0, 51.0, 46.0)  # SS PT PI LL near the middle of the cohorts' published means
-UNIT_DEG = 10.0  # the regressor's outputs are in tens of degrees from there
+UNIT_DEG = 10.0  # angles are learnt in tens of degrees
+SPREAD_DEG = 4.0  # expected errors before anything is learnt
+WILD_DEG = 40.0  # an error beyond it pulls no harder
 
 
 class Prediction(NamedTuple):
-    """What a model says of `n` films: angles_deg (n, 4), landmarks_px (n, 6, 2) or None."""
+    """What a model says of `n` films.
+
+    angles_deg : (n, 4), SS PT PI LL
+    spread_deg : (n, 4), the mean absolute error that it expects of each
+    landmarks_px : (n, 6, 2), or None where a model finds none
+    """
 
     angles_deg: Tensor
+    spread_deg: Tensor
     landmarks_px: Tensor | None
 
 
@@ -38,65 +59,76 @@ class Regressor(nn.Module):
     def __init__(self):
         super().__init__()
         self.encoder = Encoder()
-        grid = POOLED[0] * POOLED[1]
-        self.head = nn.Sequential(
-            nn.Flatten(), nn.Linear(CHANNELS[-1] * grid, 64), nn.ReLU(), nn.Linear(64, 4)
-        )
+        cells = POOLED[0] * POOLED[1]
+        self.seen = nn.Sequential(nn.Flatten(), *summary(CHANNELS[-1] * cells))
+        self.said = nn.Linear(SEEN, len(angles.ANGLES))
+        self.doubt = nn.Linear(SEEN, len(angles.ANGLES))
 
     def forward(self, films: Tensor) -> Prediction:
         """Predict angles from films (n, 1, h, w)."""
-        deep = pool(self.encoder(films)[-1], POOLED)
-        return Prediction(self.head(deep) * UNIT_DEG + deep.new_tensor(TYPICAL_DEG), None)
+        seen = self.seen(pool(self.encoder(pool(films, GLANCE))[-1], POOLED))
+        angles_deg = self.said(seen) * UNIT_DEG + seen.new_tensor(TYPICAL_DEG)
+        return Prediction(angles_deg, spread(self.doubt(seen)), None)
 
-    def loss(self, films: Tensor, landmarks_px: Tensor) -> Tensor:
-        """Mean absolute error against the rated angles, in tens of degrees."""
-        rated = angles.lumbopelvic_angles(landmarks_px, "left")
-        return F.l1_loss(self(films).angles_deg, rated) / UNIT_DEG
+    def loss(self, films: Tensor, landmarks_px: Tensor, rng: np.random.Generator) -> Tensor:
+        """Score angles and doubt against the rated angles; `rng` is not used."""
+        angles_deg, spread_deg, _ = self(films)
+        return laplace(angle_error(angles_deg, landmarks_px), spread_deg)
 
 
 class LandmarkNet(nn.Module):
-    """Find six landmarks as the means of heat maps and measure the angles on them.
+    """Find six landmarks at a glance, then look closer at each pair of them.
 
-    The soft-argmax of Nibali et al. 2018 makes a coordinate out of a heat map, and
-    `angles.lumbopelvic_angles` is the last layer, so PI = PT + SS always holds.
+    At a glance a landmark is the mean of a heat map over the whole film, seen small: the
+    soft-argmax of Nibali et al. 2018.  A closer look cuts out a square around a pair, turned
+    so that the plate lies level, and says where in it the two landmarks are; the next look
+    is aimed by that.  Looking closer is learnt on squares around the rated landmarks,
+    aimed about as badly as a glance aims.  `angles.lumbopelvic_angles` is the last layer, so
+    PI = PT + SS always holds.
     """
 
     def __init__(self):
         super().__init__()
-        self.encoder = Encoder()
-        self.lateral = nn.ModuleList(nn.Conv2d(channels, DECODED, 1) for channels in CHANNELS)
-        self.smooth = nn.ModuleList(block(DECODED, DECODED) for _ in CHANNELS[1:])
-        self.head = nn.Conv2d(DECODED, len(angles.LANDMARKS), 1)
+        self.glance = Glance()
+        self.closer = nn.ModuleList(Closer() for _ in range(PAIRS))
+        self.ends = nn.ModuleList(nn.Linear(SEEN, 4) for _ in range(PAIRS))
+        self.doubt = nn.Linear(PAIRS * SEEN, len(angles.ANGLES))
 
     def forward(self, films: Tensor) -> Prediction:
         """Predict landmarks and angles from films (n, 1, h, w)."""
-        landmarks_px = soft_argmax(self.heat(films))
-        return Prediction(angles.lumbopelvic_angles(landmarks_px, "left"), landmarks_px)
+        points = soft_argmax(self.glance(films))
+        for _ in range(LOOKS):
+            points, spread_deg = self.look(films, *aim(points))
+        landmarks_px = points * films.shape[-2] - 0.5
+        return Prediction(angles.lumbopelvic_angles(points, "left"), spread_deg, landmarks_px)
 
-    def heat(self, films: Tensor) -> Tensor:
-        """Return heat maps before the softmax, (n, 6, h / 4, w / 4)."""
-        levels = [lateral(level) for lateral, level in zip(self.lateral, self.encoder(films))]
-        deep = levels.pop()
-        for smooth, level in zip(self.smooth, reversed(levels)):
-            deep = smooth(level + F.interpolate(deep, level.shape[-2:], mode="bilinear"))
-        return self.head(deep)
+    def look(self, films: Tensor, middle: Tensor, along: Tensor) -> tuple[Tensor, Tensor]:
+        """Look closer at every pair, aimed as `aim` says: its points (n, 6, 2) and their doubt in degrees."""
+        squares = cut(films, middle, along).unbind(1)
+        seen = [closer(square) for closer, square in zip(self.closer, squares)]
+        ends = torch.stack([end(feature) for end, feature in zip(self.ends, seen)], 1)
+        level = ends.unflatten(-1, (2, 2)) * PLATE + ends.new_tensor(_LEVEL)
+        points = middle[:, :, None] + turn(level, along[:, :, None])
+        return points.flatten(1, 2), spread(self.doubt(torch.cat(seen, 1)))
 
-    def loss(self, films: Tensor, landmarks_px: Tensor) -> Tensor:
-        """Cross-entropy to blobs on the rated landmarks, plus their mean distance in blob widths."""
-        heat = self.heat(films)
-        blobs = blob(landmarks_px, heat.shape[-2:])
-        entropy = -(blobs * heat.flatten(2).log_softmax(-1)).sum(-1).mean()
-        return entropy + (soft_argmax(heat) - landmarks_px).abs().mean() / SPREAD_PX
+    def loss(self, films: Tensor, landmarks_px: Tensor, rng: np.random.Generator) -> Tensor:
+        """Score a glance and one closer look, aimed at random, against the rated landmarks and angles."""
+        rated = (landmarks_px + 0.5) / films.shape[-2]
+        heat = self.glance(films)
+        entropy = -(blob(rated, heat.shape[-2:]) * heat.flatten(2).log_softmax(-1)).sum(-1).mean()
+        glanced = soft_argmax(heat)
+        points, spread_deg = self.look(films, *misaim(*aim(rated), rng))
+        off = (glanced - rated).abs().mean() + 4 * (points - rated).abs().mean()
+        rough, fine = (angle_error(angles.lumbopelvic_angles(p, "left"), rated) for p in (glanced, points))
+        return entropy + off / BLOB + 0.1 * rough.mean() + 0.7 * laplace(fine, spread_deg)
 
 
 class Encoder(nn.Module):
-    """Four scales of features, at 1/4, 1/8, 1/16 and 1/32 of the film."""
+    """Four scales of features, at 1/4, 1/8, 1/16 and 1/32 of what it is given."""
 
     def __init__(self):
         super().__init__()
-        self.stem = nn.Sequential(
-            nn.Conv2d(1, CHANNELS[0], 7, STRIDE, 3), nn.GroupNorm(8, CHANNELS[0]), nn.ReLU()
-        )
+        self.stem = nn.Sequential(nn.Conv2d(1, CHANNELS[0], 7, 4, 3), nn.GroupNorm(8, CHANNELS[0]), nn.ReLU())
         steps = zip(CHANNELS, CHANNELS[1:])
         self.stages = nn.ModuleList(nn.Sequential(block(a, b, 2), block(b, b)) for a, b in steps)
 
@@ -108,16 +140,99 @@ class Encoder(nn.Module):
         return levels
 
 
+class Glance(nn.Module):
+    """A heat map of each landmark over the whole film, from features of all four scales."""
+
+    def __init__(self):
+        super().__init__()
+        self.encoder = Encoder()
+        self.lateral = nn.ModuleList(nn.Conv2d(channels, DECODED, 1) for channels in CHANNELS)
+        self.smooth = nn.ModuleList(block(DECODED, DECODED) for _ in CHANNELS[1:])
+        self.head = nn.Conv2d(DECODED, len(angles.LANDMARKS), 1)
+
+    def forward(self, films: Tensor) -> Tensor:
+        """Return heat maps before the softmax, (n, 6, 32, 26)."""
+        seen = self.encoder(pool(films, GLANCE))
+        levels = [lateral(level) for lateral, level in zip(self.lateral, seen)]
+        deep = levels.pop()
+        for smooth, level in zip(self.smooth, reversed(levels)):
+            deep = smooth(level + F.interpolate(deep, level.shape[-2:], mode="bilinear"))
+        return self.head(deep)
+
+
+class Closer(nn.Sequential):
+    """Sum up squares (n, 1, 64, 64) in `SEEN` numbers each."""
+
+    def __init__(self):
+        first, second, third, last = CLOSER
+        super().__init__(
+            nn.Conv2d(1, first, 5, 2, 2, bias=False),
+            nn.GroupNorm(8, first),
+            nn.ReLU(),
+            *(block(first, second, 2), block(second, second)),
+            *(block(second, third, 2), block(third, third)),
+            block(third, last, 2),
+            nn.Flatten(),
+            *summary(last * (SQUARE // 16) ** 2),
+        )
+
+
 def block(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
     """Convolve 3 x 3, normalise groups of channels, rectify."""
     conv = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
     return nn.Sequential(conv, nn.GroupNorm(8, outputs), nn.ReLU())
 
 
-def pool(features: Tensor, size: tuple[int, int]) -> Tensor:
+def summary(inputs: int) -> tuple[nn.Module, ...]:
+    """Sum up features in `SEEN` numbers; the rectifier leaks, so that none can die for all films."""
+    return nn.Linear(inputs, SEEN), nn.LeakyReLU(0.1)
+
+
+def aim(points: Tensor) -> tuple[Tensor, Tensor]:
+    """Say where to look closer at points (n, 6, 2): middle of each pair and unit vector along it, (n, 3, 2).
+
+    The two femoral heads have no order: their square stays upright.
+    """
+    first, second = points.unflatten(1, (PAIRS, 2)).unbind(2)
+    along = second - first
+    along = along / along.norm(dim=-1, keepdim=True).clamp(min=1e-6)
+    upright = along.new_tensor([1.0, 0.0]).expand_as(along[:, -1:])
+    return (first + second) / 2, torch.cat([along[:, :-1], upright], 1)
+
+
+def misaim(middle: Tensor, along: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """Shift and turn what `aim` says at random, by `MISS` and `TILT`."""
+    shift = torch.from_numpy(rng.normal(0, MISS, middle.shape)).to(middle)
+    angle = torch.from_numpy(rng.normal(0, TILT, middle.shape[:2])).to(middle)
+    return middle + shift, turn(along, torch.stack([angle.cos(), angle.sin()], -1))
+
+
+def turn(points: Tensor, along: Tensor) -> Tensor:
+    """Turn points (..., 2) so that the x axis comes to lie along unit vectors (..., 2)."""
+    (x, y), (c, s) = points.unbind(-1), along.unbind(-1)
+    return torch.stack([x * c - y * s, x * s + y * c], -1)
+
+
+def cut(films: Tensor, middle: Tensor, along: Tensor) -> Tensor:
+    """Cut a square as large as `FIELDS` says out of films (n, 1, h, w) for each pair, level with `along`.
+
+    Returns (n, 3, 1, SQUARE, SQUARE), mid grey at 0; beyond the film it is black.
+    """
+    height, width = films.shape[-2:]
+    cell = (torch.arange(SQUARE, device=films.device) + 0.5) / SQUARE - 0.5
+    cells = cell * cell.new_tensor(FIELDS)[:, None]  # (3, SQUARE)
+    down = turn(torch.stack([torch.zeros_like(cells), cells], -1), along[:, :, None])
+    right = turn(torch.stack([cells, torch.zeros_like(cells)], -1), along[:, :, None])
+    places = (middle[:, :, None] + down)[..., :, None, :] + right[..., None, :, :]
+    grid = places * places.new_tensor([2 * height / width, 2]) - 1  # (n, 3, SQUARE, SQUARE, 2)
+    squares = F.grid_sample(films, grid.flatten(1, 2), mode="bilinear", align_corners=False)
+    return squares.view(grid.shape[:-1])[:, :, None] - 0.5
+
+
+def pool(images: Tensor, size: tuple[int, int]) -> Tensor:
     """Do what `F.adaptive_avg_pool2d` does, on any device: (n, c, h, w) to (n, c, *size)."""
-    rows, columns = (_windows(have, want).to(features) for have, want in zip(features.shape[-2:], size))
-    return rows @ features @ columns.mT
+    rows, columns = (_windows(have, want).to(images) for have, want in zip(images.shape[-2:], size))
+    return rows @ images @ columns.mT
 
 
 def _windows(have: int, want: int) -> Tensor:
@@ -128,21 +243,45 @@ def _windows(have: int, want: int) -> Tensor:
 
 
 def soft_argmax(heat: Tensor) -> Tensor:
-    """Mean position in film pixels under the softmax of each heat map: (n, k, h, w) to (n, k, 2)."""
+    """Mean place under the softmax of each heat map over a film: (n, k, h, w) to (n, k, 2)."""
     share = heat.flatten(2).softmax(-1).view_as(heat)
-    y, x = (torch.arange(size, dtype=heat.dtype, device=heat.device) for size in heat.shape[-2:])
-    cells = torch.stack([(share.sum(2) * x).sum(-1), (share.sum(3) * y).sum(-1)], -1)
-    return cells * STRIDE + (STRIDE - 1) / 2
+    y, x = centres(heat.shape[-2:], heat.device)
+    return torch.stack([(share.sum(2) * x).sum(-1), (share.sum(3) * y).sum(-1)], -1)
 
 
-def blob(landmarks_px: Tensor, size: tuple[int, int]) -> Tensor:
-    """Normal distribution around each landmark on the heat-map grid, (n, k, h * w); sums to 1."""
-    y, x = (torch.arange(s, device=landmarks_px.device) * STRIDE + (STRIDE - 1) / 2 for s in size)
-    column = (y - landmarks_px[..., 1:]) ** 2
-    row = (x - landmarks_px[..., :1]) ** 2
+def blob(places: Tensor, size: tuple[int, int]) -> Tensor:
+    """Normal distribution around each place (n, k, 2) on a heat map, (n, k, h * w); sums to 1."""
+    y, x = centres(size, places.device)
+    column = (y - places[..., 1:]) ** 2
+    row = (x - places[..., :1]) ** 2
     square = column[..., :, None] + row[..., None, :]
-    return (-square.flatten(2) / (2 * SPREAD_PX**2)).softmax(-1)
+    return (-square.flatten(2) / (2 * BLOB**2)).softmax(-1)
 
+
+def centres(size: tuple[int, int], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Say where the rows and the columns of a heat map have their middles, in film heights."""
+    y, x = ((torch.arange(cells, device=device) + 0.5) / size[0] for cells in size)
+    return y, x
+
+
+def spread(doubt: Tensor) -> Tensor:
+    """Turn doubt, 0 before anything is learnt, into the expected error in degrees."""
+    return SPREAD_DEG * doubt.exp()
+
+
+def angle_error(angles_deg: Tensor, landmarks: Tensor) -> Tensor:
+    """Return how far angles (n, 4) are from those of rated landmarks, in tens of degrees."""
+    rated_deg = angles.lumbopelvic_angles(landmarks, "left")
+    return (angles_deg - rated_deg).abs().clamp(max=WILD_DEG) / UNIT_DEG
+
+
+def laplace(error: Tensor, spread_deg: Tensor) -> Tensor:
+    """Return the mean negative log-likelihood of errors of which `spread_deg` is expected (Laplace)."""
+    expected = spread_deg / UNIT_DEG
+    return (error / expected + expected.log()).mean()
+
+
+_LEVEL = [[[-PLATE, 0.0], [PLATE, 0.0]]] * (PAIRS - 1) + [[[0.0, 0.0]] * 2]  # where a pair lies on a square
 
 NETWORKS = {"regressor": Regressor, "landmarks": LandmarkNet}
 
@@ -156,9 +295,11 @@ def build(network: str, seed: int) -> nn.Module:
 
 
 def initialise(model: nn.Module, generator: torch.Generator) -> nn.Module:
-    """Draw all weights anew: He et al. 2015 for convolutions and layers; norms 1, biases 0."""
-    for layer in model.modules():
-        if isinstance(layer, nn.Conv2d | nn.Linear):
+    """Draw all weights anew: He et al. 2015 for convolutions and layers; norms 1, biases and doubt 0."""
+    for name, layer in model.named_modules():
+        if name == "doubt":
+            nn.init.zeros_(layer.weight)
+        elif isinstance(layer, nn.Conv2d | nn.Linear):
             nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu", generator=generator)
         elif isinstance(layer, nn.GroupNorm):
             nn.init.ones_(layer.weight)

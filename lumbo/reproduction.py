@@ -2,7 +2,12 @@
 
 A *job* trains one model: local (one hospital's films), centralized (all films in one
 place) or federated.  It leaves its weights and its predictions on every hospital's test
-patients, whole or not at all; tables are made from the predictions alone.
+patients, whole or not at all.  A *shard* is all jobs of one seed, put together in one file
+as soon as they are done; `scores` makes tables from shards alone.
+
+A seed draws the training patients, the first weights and the order of the films, and it
+deals out the sizes: seed by seed they move on by one hospital (a Latin square), so that
+being small and being one particular hospital are not the same thing.
 """
 
 import json
@@ -12,15 +17,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, as_completed
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from importlib.resources import as_file, files
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 
 import lumbo
@@ -31,8 +35,8 @@ from lumbo.hospitals import FilmSet
 from lumbo.training import Check, Plan
 
 ARMS = ("local", "centralized", "federated")
-TESTS = ("internal", "participant", "outsider")
 TRAINING_SEEDS = 1000  # patients of training seed s have seed s + 1000; test patients have seed 0
+HELD_OUT = 6  # a point of the learning curve has one validation film for so many training films, at least 8
 
 
 @dataclass(frozen=True)
@@ -41,8 +45,9 @@ class Size:
 
     name: str
     title: str
-    networks: tuple[str, ...]
-    seeds: tuple[int, ...]
+    seeds: dict[str, int]
+    left_out: bool
+    curve: tuple[int, ...]
     long_side_px: int
     share: float
     test: int
@@ -51,27 +56,39 @@ class Size:
 
 @dataclass(frozen=True)
 class Job:
-    """One model to train; `site` is the hospital of a local model, else ""."""
+    """One model to train.
+
+    site : hospital of a local model;  without : participant that a shared model never meets
+    films : point of the learning curve, a local model of so many films; 0 is all of the hospital's
+    """
 
     network: str
     arm: str
     seed: int
     site: str = ""
+    without: str = ""
+    films: int = 0
 
     @property
     def name(self) -> str:
-        """A file name: network, arm, site and seed."""
-        return "-".join(filter(None, (self.network, self.arm, self.site, f"seed{self.seed}")))
+        """A file name: everything that is not empty."""
+        odd = f"without-{self.without}" if self.without else f"films{self.films}" if self.films else ""
+        return "-".join(filter(None, (self.network, self.arm, self.site, odd, f"seed{self.seed}")))
 
 
 @dataclass(frozen=True)
 class Outcome:
     """What every model said of every test film, and what is right: angles_deg (n, 4) by hospital.
 
-    said : by job, then by the hospital tested;  rated, truth : by hospital
+    said : by job, then by the hospital tested
+    within : likewise; half-widths (n, 4, 2) of the 80 % and the 95 % interval of each angle, degrees
+    films : how many films each model was trained on
+    rated, truth : by hospital
     """
 
     said: dict[Job, dict[str, np.ndarray]]
+    within: dict[Job, dict[str, np.ndarray]]
+    films: dict[Job, int]
     rated: dict[str, np.ndarray]
     truth: dict[str, np.ndarray]
 
@@ -79,8 +96,19 @@ class Outcome:
 @cache
 def sizes() -> dict[str, Size]:
     """Read every size from ``data_synth/experiment.toml``."""
-    table = store.read_toml(files("data_synth").joinpath("experiment.toml"))
-    return {name: check_size(name, size) for name, size in table.items()}
+    return {name: check_size(name, table) for name, table in _experiment().items() if name != "tuned"}
+
+
+@cache
+def tuned() -> dict[str, dict[str, dict]]:
+    """Read what `benchmarks/tuning.py` chose, fields of a plan by network and arm."""
+    table = fields("tuned", _experiment()["tuned"], set(models.NETWORKS))
+    for network, arms in table.items():
+        fields(f"tuned.{network}", arms, set(ARMS))
+        for arm, chosen in arms.items():
+            known = set(Plan.__dataclass_fields__)
+            fields(f"tuned.{network}.{arm}", chosen, known, known)
+    return table
 
 
 def size(name: str) -> Size:
@@ -93,56 +121,75 @@ def check_size(name: str, table: dict) -> Size:
     """Turn a table into a `Size`, or raise `InputError` naming the field."""
     fields(name, table, set(Size.__dataclass_fields__) - {"name"})
     require(isinstance(table["title"], str), f"{name}.title", table["title"], "a text")
-    for key in ("networks", "seeds"):
-        values = table[key]
-        listed = isinstance(values, list) and all(values.count(value) == 1 for value in values)
-        require(listed and values, f"{name}.{key}", values, "a list of at least one, each once")
-    for network in table["networks"]:
-        known = list(models.NETWORKS)
-        require(network in known, f"{name}.networks", network, f"one of {', '.join(known)}")
-    for seed in table["seeds"]:
-        whole(f"{name}.seeds", seed, 0)
+    seeds = fields(f"{name}.seeds", table["seeds"], set(models.NETWORKS), set(models.NETWORKS))
+    require(bool(seeds), f"{name}.seeds", seeds, "how many seeds for at least one network")
+    for network, count in seeds.items():
+        whole(f"{name}.seeds.{network}", count, 1)
+    require(isinstance(table["left_out"], bool), f"{name}.left_out", table["left_out"], "true or false")
+    require(isinstance(table["curve"], list), f"{name}.curve", table["curve"], "a list of numbers of films")
+    for films in table["curve"]:
+        whole(f"{name}.curve", films, 1)
     radiograph.canvas(table["long_side_px"])
     number(f"{name}.share", table["share"], 0.01, 1)
     whole(f"{name}.test", table["test"], 2)
     known = set(Plan.__dataclass_fields__)
     plan = fields(f"{name}.plan", table["plan"], known, known - {"steps", "checks", "patience"})
-    lists = {"networks": tuple(table["networks"]), "seeds": tuple(table["seeds"])}
-    return Size(name=name, **table | lists | {"plan": Plan(**plan)})
+    return Size(name=name, **table | {"curve": tuple(table["curve"]), "plan": Plan(**plan)})
 
 
-def jobs(what: Size) -> list[Job]:
-    """List the models of an experiment, the longest to train first."""
+def seeds(what: Size) -> range:
+    """Return the seeds of an experiment; each is a shard."""
+    return range(max(what.seeds.values()))
+
+
+def jobs(what: Size, seed: int) -> list[Job]:
+    """List the models of one seed.
+
+    The first network carries the claims.  With it, each seed leaves out the hospital whose turn it is,
+    and draws the learning curve at the first participant where that is the largest.
+    """
     sites = [h.name for h in hospitals.participants()]
+    turn = sites[seed % len(sites)] if what.left_out else ""
+    networks = [network for network, count in what.seeds.items() if seed < count]
+    main = next(iter(what.seeds))
+    shared = ("federated", "centralized")
+    curve = what.curve if seed % len(sites) == 0 else ()
     return [
-        job
-        for seed in what.seeds
-        for network in what.networks
-        for job in (
-            Job(network, "federated", seed),
-            Job(network, "centralized", seed),
-            *(Job(network, "local", seed, site) for site in sites),
-        )
+        *(Job(network, arm, seed) for network in networks for arm in shared),
+        *(Job(network, "local", seed, site) for network in networks for site in sites),
+        *(Job(main, arm, seed, without=turn) for arm in shared if main in networks and turn),
+        *(Job(main, "local", seed, sites[0], films=n) for n in curve if main in networks),
     ]
 
 
 def specification(what: Size) -> str:
     """Digest everything that shapes a result: films, sizes, and the code that trains and predicts."""
-    return store.content_key(hospitals.specification(what.long_side_px), asdict(what), _CODE)
+    return store.content_key(hospitals.specification(what.long_side_px), asdict(what), tuned(), _CODE)
 
 
-def clients(what: Size, seed: int, site: str = "") -> list[Client]:
-    """Return the participants, or the one called `site`, with their films, the largest first."""
+def patients(seed: int) -> dict[str, dict[str, int]]:
+    """Return how many patients each participant has of each split in one seed; the sizes rotate.
+
+    >>> [patients(seed)["aspen"]["training"] for seed in range(4)]
+    [1070, 535, 265, 130]
+    """
+    sites = hospitals.participants()
+    return {h.name: sites[(k + seed) % len(sites)].patients for k, h in enumerate(sites)}
+
+
+def clients(what: Size, job: Job) -> list[Client]:
+    """Return the participants whose films a job trains on, with their films, the largest first."""
+    counts = patients(job.seed)
+    sites = [h for h in hospitals.participants() if job.site in ("", h.name) and h.name != job.without]
 
     def films(where, split):
-        n = max(1, round(where.patients[split] * what.share))
-        return hospitals.film_set(where, split, seed + TRAINING_SEEDS, n, what.long_side_px)
+        n = max(1, round(counts[where.name][split] * what.share))
+        if job.films:
+            n = {"training": job.films, "validation": max(8, job.films // HELD_OUT)}[split]
+        return hospitals.film_set(where, split, job.seed + TRAINING_SEEDS, n, what.long_side_px)
 
-    return [
-        Client(h.name, films(h, "training"), films(h, "validation"))
-        for h in hospitals.participants()
-        if site in ("", h.name)
-    ]
+    found = [Client(h.name, films(h, "training"), films(h, "validation")) for h in sites]
+    return sorted(found, key=lambda client: -len(client.train))
 
 
 def test_sets(what: Size, site: str = "") -> dict[str, FilmSet]:
@@ -154,6 +201,14 @@ def test_sets(what: Size, site: str = "") -> dict[str, FilmSet]:
     }
 
 
+test_sets.__test__ = False  # pytest would take it for a test
+
+
+def tune(what: Size, job: Job) -> Size:
+    """Return the size with what was tuned for the network and the arm of a job in its plan."""
+    return replace(what, plan=replace(what.plan, **tuned()[job.network][job.arm]))
+
+
 def train(
     job: Job,
     what: Size,
@@ -161,153 +216,126 @@ def train(
     checkpoint: Path | None = None,
     report: Callable[[Check], None] = lambda check: None,
 ) -> tuple[torch.nn.Module, list[Check]]:
-    """Train the model of one job; every arm starts from the same weights."""
-    sites = clients(what, job.seed, job.site)
+    """Train the model of one job as `what.plan` says; every arm of a seed starts from the same weights."""
+    sites = clients(what, job)
     model = models.build(job.network, job.seed).to(device)
+    how, seed = what.plan, (job.seed,)
     if job.arm == "federated":
-        history, _ = federated.fedavg(
-            model, sites, what.plan, (job.seed,), checkpoint=checkpoint, report=report
-        )
+        history, _ = federated.fedavg(model, sites, how, seed, checkpoint=checkpoint, report=report)
         return model, history
     films, held = hospitals.pool([c.train for c in sites]), hospitals.pool([c.validation for c in sites])
-    return model, training.fit(model, films, held, what.plan, (job.seed,), checkpoint, report)
+    return model, training.fit(model, films, held, how, seed, checkpoint, report)
 
 
 def run(
     what: Size,
     out: Path,
+    only: Sequence[int] | None = None,
     workers: int | None = None,
     device: str = "auto",
     report: Callable[[str, int, int], None] = lambda job, steps, total: None,
 ) -> Outcome:
-    """Train and test every model of an experiment that `out` does not hold yet; write the tables.
+    """Train and test every model of an experiment that `out` does not hold yet.
 
     Parameters
     ----------
-    out : folder for ``jobs/`` (weights and predictions of each model), ``outcome.safetensors``
-        (all predictions and the test angles), ``results.csv`` and ``run.json``
+    out : folder for ``jobs/`` (weights and predictions of each model) and, for each seed,
+        ``seedN.safetensors`` (all predictions and the test angles) and ``seedN.json`` (where they come from)
+    only : seeds to run, by default all
     workers : models trained at the same moment, one thread each; by default one a core, on a GPU one
     report : called with (job, steps it has taken, steps it may take), by the thread that trains it;
         a finished job has taken all
 
+    Returns
+    -------
+    Everything that `out` holds, of these and other seeds.
+
     Raises
     ------
     InputError
-        `workers` or `device` cannot be had, or `out` holds results of another specification or a
+        `only`, `workers` or `device` cannot be had, or `out` holds results of another specification or a
         file that cannot be read.
     """
     out, place, key = Path(out), training.pick_device(device), specification(what)
     workers = whole("workers", (_cores() if place.type == "cpu" else 1) if workers is None else workers, 1)
-    todo = [job for job in jobs(what) if not _done(out, job, key)]
-    for job in set(jobs(what)) - set(todo):
+    only = list(seeds(what)) if only is None else list(only)
+    for seed in only:
+        require(seed in seeds(what), "seed", seed, f"a whole number from 0 to {len(seeds(what)) - 1}")
+    todo = {seed: [job for job in jobs(what, seed) if not _done(out, job, key)] for seed in only}
+    for job in {job for seed in only for job in jobs(what, seed)} - {
+        job for left in todo.values() for job in left
+    }:
         report(job.name, what.plan.steps, what.plan.steps)
-    if not todo and (out / "run.json").exists():
-        return read_outcome(out)
-    origin, began = provenance(what, place), time.perf_counter()
     store.make_folder(out / "jobs")  # a place that cannot be written to is found now, not after training
-    stop = threading.Event()
-    with training.one_thread_each(workers) as pool:
-        _draw_films(what, pool)
-        drawn = time.perf_counter()
-        try:
-            for done in as_completed(
-                [pool.submit(_run_job, job, what, out, key, place, stop, report) for job in todo]
-            ):
-                done.result()
-        except BaseException:
-            stop.set()  # the other jobs end at their next check, which is on disk by then
-            pool.shutdown(cancel_futures=True)
-            raise
-    seconds = {"drawing": round(drawn - began, 1), "training": round(time.perf_counter() - drawn, 1)}
-    _write_tables(what, out, origin | {"seconds": seconds})
+    for seed, left in todo.items():
+        if left or not (out / f"seed{seed}.json").exists():
+            _run_shard(what, seed, left, out, key, workers, place, report)
     return read_outcome(out)
 
 
 def read_outcome(folder: Path) -> Outcome:
-    """Read what `run` left in a folder, by whatever specification it was made.
+    """Read all shards that `run` left in a folder, by whatever specification they were made.
 
-    Raises `InputError` naming the file when it is missing, torn or incomplete.
+    Raises `InputError` naming the file when one is missing, torn, incomplete or not of the same experiment.
     """
-    path = Path(folder) / "outcome.safetensors"
-    arrays, note = store.load_tensors(path)
-    try:
-        trained = [Job(**job) for job in note["jobs"]]
-    except (KeyError, TypeError) as error:
-        raise InputError(str(path), f"a note without jobs, {error}", "what an experiment left") from error
-    sites = sorted({name.partition("/")[2] for name in arrays})
-    wanted = {
-        f"{owner}/{site}" for owner in (*(job.name for job in trained), "rated", "truth") for site in sites
-    }
-    odd = sorted(wanted ^ arrays.keys())
-    found = f"{len(trained)} models, {len(odd)} arrays missing or unknown {odd[:1]}"
-    require(bool(trained) and not odd, str(path), found, "the angles of every model on every hospital")
+    shards = sorted(Path(folder).glob("seed*.safetensors"), key=_seed_of)
+    require(bool(shards), str(folder), "no shard", "what an experiment left, seed0.safetensors and so on")
+    read = [_read_shard(path) for path in shards]
+    first, made = read[0]
+    for path, (shard, specification) in zip(shards, read):
+        same = specification == made and all(
+            np.array_equal(getattr(shard, field)[site], angles)
+            for field in ("rated", "truth")
+            for site, angles in getattr(first, field).items()
+        )
+        require(same, str(path), f"specification {specification}", f"{made}, as {shards[0].name}")
+    said, within, films = (
+        {job: value for shard, _ in read for job, value in getattr(shard, field).items()}
+        for field in ("said", "within", "films")
+    )
+    return Outcome(said, within, films, first.rated, first.truth)
 
-    def by_site(owner):
-        return {site: arrays[f"{owner}/{site}"].astype(np.float64) for site in sites}
 
-    return Outcome({job: by_site(job.name) for job in trained}, by_site("rated"), by_site("truth"))
+def read_run(folder: Path) -> dict:
+    """Read where the shards of a folder come from, as one: jobs and commits together, seconds added up."""
+    notes = [
+        json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        for path in sorted(Path(folder).glob("seed*.safetensors"), key=_seed_of)
+    ]
+    require(bool(notes), str(folder), "no shard", "what an experiment left")
+    seconds = {kind: round(sum(note["seconds"][kind] for note in notes), 1) for kind in notes[0]["seconds"]}
+    commits = sorted({str(note["commit"]) for note in notes})
+    trained = {name: job for note in notes for name, job in note["jobs"].items()}
+    return notes[0] | {"commit": ", ".join(commits), "seconds": seconds, "jobs": trained}
 
 
 def reference(name: str) -> tuple[Outcome, dict]:
-    """Return the stored outcome of an experiment that ships with the book, and its ``run.json``."""
+    """Return the stored outcome of an experiment that ships with the book, and where it comes from."""
     folder = files("data_synth").joinpath("reference", size(name).name)
     with as_file(folder) as path:
         require(path.is_dir(), "reference", name, "a size whose results ship with the book")
-        return read_outcome(path), json.loads((path / "run.json").read_text(encoding="utf-8"))
+        return read_outcome(path), read_run(path)
 
 
-def results(outcome: Outcome, rng: np.random.Generator) -> pd.DataFrame:
-    """Score every model on every test set: one tidy row per angle, against rated angles and truth."""
-    rows = []
-    for job, by_site in outcome.said.items():
-        for site, predicted in by_site.items():
-            for name, angles_deg in (("rated", outcome.rated[site]), ("truth", outcome.truth[site])):
-                table = evaluation.summary(predicted, angles_deg, rng, 1000, reference=name)
-                head = asdict(job) | {"tested_on": site, "test": test_kind(job, site)}
-                rows.append(table.assign(**head)[[*head, *table.columns]])
-    return pd.concat(rows, ignore_index=True)
+def reference_model(job: Job) -> torch.nn.Module:
+    """Return a trained network that ships with the book; raises `InputError` where it does not."""
+    with as_file(files("data_synth").joinpath("reference", "weights")) as folder:
+        return models.load(folder / f"{job.name}.safetensors")
 
 
-def test_kind(job: Job, site: str) -> str:
-    """Say what testing this model on this hospital is: "internal", "participant" or "outsider"."""
-    if hospitals.hospital(site).role == "outsider":
-        return "outsider"
-    return "participant" if job.arm == "local" and job.site != site else "internal"
-
-
-def overview(
-    outcome: Outcome, rng: np.random.Generator, reference: str = "rated", resamples: int = 2000
-) -> pd.DataFrame:
-    """Average the MAE of all angles over models and hospitals: one row per network, arm and kind of test.
-
-    Parameters
-    ----------
-    rng : draws test patients of each hospital, the same for all models, for the 95 % interval
-    reference : "rated" or "truth"
-
-    Returns
-    -------
-    DataFrame with columns network, arm, test, mae, low, high; degrees
-    """
-    require(reference in evaluation.REFERENCES, "reference", reference, "rated or truth")
-    target = getattr(outcome, reference)
-    draws = {
-        site: rng.integers(len(angles), size=(resamples, len(angles))) for site, angles in target.items()
-    }
-    cells: dict[tuple, list] = {}
-    for job, by_site in outcome.said.items():
-        for site, predicted in by_site.items():
-            error = np.abs(evaluation.angle_errors(predicted, target[site])).mean(1)
-            cell = cells.setdefault((job.network, job.arm, test_kind(job, site)), [])
-            cell.append((error.mean(), error[draws[site]].mean(1)))
-    rows = []
-    for key, scored in cells.items():
-        sampled = np.mean([sample for _, sample in scored], axis=0)
-        rows.append((*key, np.mean([mae for mae, _ in scored]), *np.quantile(sampled, [0.025, 0.975])))
-    table = pd.DataFrame(rows, columns=["network", "arm", "test", "mae", "low", "high"])
-    rank = {value: i for i, value in enumerate((*ARMS, *TESTS))}
-    order = table[["network", "arm", "test"]].map(lambda value: rank.get(value, value))
-    return table.loc[order.sort_values(["network", "arm", "test"]).index].reset_index(drop=True)
+def fingerprint(what: Size) -> dict[str, list[float]]:
+    """Return the first three losses of each network on a few films: they move when the code does."""
+    films = hospitals.film_set(hospitals.participants()[0], "training", 0, 24, what.long_side_px)
+    losses = {}
+    for network in what.seeds:
+        model = models.build(network, 0)
+        optimizer = training.new_optimizer(model, what.plan)
+        taken = (
+            training.run_steps(model, optimizer, films, what.plan, (0,), step, step + 1, 3)
+            for step in range(3)
+        )
+        losses[network] = [round(loss, 6) for loss in taken]
+    return losses
 
 
 def provenance(what: Size, device: torch.device) -> dict:
@@ -316,6 +344,7 @@ def provenance(what: Size, device: torch.device) -> dict:
     return {
         "size": asdict(what),
         "specification": specification(what),
+        "fingerprint": fingerprint(what),
         "commit": _commit(),
         "versions": {
             "lumbo": lumbo.__version__,
@@ -327,43 +356,32 @@ def provenance(what: Size, device: torch.device) -> dict:
     }
 
 
-def _write_tables(what: Size, out: Path, origin: dict) -> None:
-    """Put all predictions, the scores and the origin of a finished experiment on disk."""
-    outcome = _collect(what, out)
-    note = {"jobs": [asdict(job) for job in outcome.said], "specification": origin["specification"]}
-    store.save_tensors(out / "outcome.safetensors", _flat(outcome), note)
-    table = results(outcome, np.random.default_rng(0))
-    store.write_atomic(out / "results.csv", table.to_csv(index=False, float_format="%.4f").encode())
-    notes = {job.name: store.load_tensors(_prediction_file(out, job))[1] for job in jobs(what)}
-    trained = {name: {k: note[k] for k in ("seconds", "device", "history")} for name, note in notes.items()}
-    store.write_atomic(out / "run.json", json.dumps(origin | {"jobs": trained}, indent=1).encode())
+def _run_shard(what, seed, todo, out, key, workers, place, report) -> None:
+    """Train the jobs of one seed that are left and put all of the seed in one file."""
+    origin, began = provenance(what, place), time.perf_counter()
+    stop = threading.Event()
+    with training.one_thread_each(workers) as pool:
+        _draw_films(what, todo, pool)
+        drawn = time.perf_counter()
+        try:
+            for done in as_completed(
+                [pool.submit(_run_job, job, what, out, key, place, stop, report) for job in todo]
+            ):
+                done.result()
+        except BaseException:
+            stop.set()  # the other jobs end at their next check, which is on disk by then
+            pool.shutdown(cancel_futures=True)
+            raise
+    seconds = {"drawing": round(drawn - began, 1), "training": round(time.perf_counter() - drawn, 1)}
+    _write_shard(what, seed, out, origin | {"seconds": seconds})
 
 
-def _draw_films(what: Size, pool: Executor) -> None:
+def _draw_films(what: Size, todo: list[Job], pool: Executor) -> None:
     """Put all films in the cache, the sets side by side, before jobs share them."""
-    sites = [h.name for h in hospitals.participants()]
-    sets = [pool.submit(clients, what, seed, site) for seed in what.seeds for site in sites]
+    alone = [job for job in todo if job.site]
+    sets = [pool.submit(clients, what, job) for job in alone]
     for drawn in [*sets, *(pool.submit(test_sets, what, site) for site in hospitals.hospitals())]:
         drawn.result()
-
-
-def _collect(what: Size, folder: Path) -> Outcome:
-    """Put the predictions of all jobs and the angles of all test films together."""
-    said = {job: store.load_tensors(_prediction_file(folder, job))[0] for job in jobs(what)}
-    tests = test_sets(what)
-    rated = {site: test.rated_angles_deg for site, test in tests.items()}
-    return Outcome(said, rated, {site: test.angles_deg for site, test in tests.items()})
-
-
-def _flat(outcome: Outcome) -> dict[str, np.ndarray]:
-    """Name each array ``owner/hospital``, in float32: a thousandth of a degree is enough."""
-    owners = {job.name: by_site for job, by_site in outcome.said.items()}
-    owners |= {"rated": outcome.rated, "truth": outcome.truth}
-    return {
-        f"{owner}/{site}": values.astype(np.float32)
-        for owner, by_site in owners.items()
-        for site, values in by_site.items()
-    }
 
 
 def _run_job(job, what, out, key, device, stop, report) -> None:
@@ -376,25 +394,98 @@ def _run_job(job, what, out, key, device, stop, report) -> None:
             raise KeyboardInterrupt
 
     unfinished = out / "jobs" / f"{job.name}.unfinished-{key}.safetensors"
-    model, history = train(job, what, device, unfinished, checked)
-    said = {site: training.predict(model, test.films)[0] for site, test in test_sets(what).items()}
+    model, history = train(job, tune(what, job), device, unfinished, checked)
+    sites = clients(what, job)
+    factors = _calibrate(model, hospitals.pool([site.validation for site in sites]))
     models.save(
         out / "jobs" / f"{job.name}.weights.safetensors", model, {"job": asdict(job), "specification": key}
     )
     note = {
         "job": asdict(job),
         "specification": key,
+        "films": sum(len(site.train) for site in sites),
+        "factors": factors.tolist(),
         "history": history,
         "device": str(device),
         "seconds": round(time.perf_counter() - began, 1),
     }
-    store.save_tensors(_prediction_file(out, job), said, note)
+    store.save_tensors(_prediction_file(out, job), _test(model, what, factors), note)
     unfinished.unlink(missing_ok=True)
     report(job.name, what.plan.steps, what.plan.steps)
 
 
+def _calibrate(model, held: FilmSet) -> np.ndarray:
+    """Learn from validation films how many times its expected error a model is off: (levels, 4)."""
+    said = training.predict(model, held.films)
+    errors = evaluation.angle_errors(said.angles_deg, held.rated_angles_deg)
+    return evaluation.interval_factors(errors, said.spread_deg)
+
+
+def _test(model, what: Size, factors: np.ndarray) -> dict[str, np.ndarray]:
+    """Predict every hospital's test films: angles by hospital, and half-widths of their intervals."""
+    tested = {}
+    for site, test in test_sets(what).items():
+        said = training.predict(model, test.films)
+        within = said.spread_deg[..., None] * factors.T
+        tested |= {site: said.angles_deg.astype(np.float32), f"{site}/within": within.astype(np.float16)}
+    return tested
+
+
+def _write_shard(what: Size, seed: int, out: Path, origin: dict) -> None:
+    """Put all predictions of one finished seed in one file, and where they come from beside it."""
+    arrays, notes = {}, {}
+    for job in jobs(what, seed):
+        tested, note = store.load_tensors(_prediction_file(out, job))
+        arrays |= {f"{job.name}/{name}": values for name, values in tested.items()}
+        notes[job.name] = note
+    for site, test in test_sets(what).items():
+        arrays[f"rated/{site}"] = test.rated_angles_deg.astype(np.float32)
+        arrays[f"truth/{site}"] = test.angles_deg.astype(np.float32)
+    trained = [{"job": note["job"], "films": note["films"]} for note in notes.values()]
+    note = {"jobs": trained, "specification": origin["specification"]}
+    kept = {name: {k: note[k] for k in ("seconds", "device", "history")} for name, note in notes.items()}
+    store.write_atomic(out / f"seed{seed}.json", json.dumps(origin | {"jobs": kept}, indent=1).encode())
+    store.save_tensors(out / f"seed{seed}.safetensors", arrays, note)
+
+
+def _read_shard(path: Path) -> tuple[Outcome, str]:
+    """Read one shard and say by which specification it was made."""
+    arrays, note = store.load_tensors(path)
+    try:
+        films = {Job(**entry["job"]): entry["films"] for entry in note["jobs"]}
+        made = note["specification"]
+    except (KeyError, TypeError) as error:
+        raise InputError(str(path), f"a note without jobs, {error}", "what an experiment left") from error
+    sites = sorted({name.split("/")[1] for name in arrays if "/" in name})
+    owners = [f"{job.name}/{site}" for job in films for site in sites]
+    right = [f"{owner}/{site}" for owner in ("rated", "truth") for site in sites]
+    wanted = {*owners, *(f"{name}/within" for name in owners), *right}
+    odd = sorted(wanted ^ arrays.keys())
+    found = f"{len(films)} models, {len(odd)} arrays missing or unknown {odd[:1]}"
+    require(bool(films) and not odd, str(path), found, "the angles of every model on every hospital")
+
+    def by_site(owner, end=""):
+        return {site: arrays[f"{owner}/{site}{end}"].astype(np.float64) for site in sites}
+
+    said = {job: by_site(job.name) for job in films}
+    within = {job: by_site(job.name, "/within") for job in films}
+    return Outcome(said, within, films, by_site("rated"), by_site("truth")), made
+
+
+def _seed_of(path: Path) -> int:
+    """Read the seed in a shard's name."""
+    digits = path.stem.removeprefix("seed")
+    require(digits.isdecimal(), str(path), path.name, "a name such as seed0.safetensors")
+    return int(digits)
+
+
 def _prediction_file(folder: Path, job: Job) -> Path:
     return Path(folder) / "jobs" / f"{job.name}.predictions.safetensors"
+
+
+@cache
+def _experiment() -> dict:
+    return store.read_toml(files("data_synth").joinpath("experiment.toml"))
 
 
 def _done(folder: Path, job: Job, key: str) -> bool:

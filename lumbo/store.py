@@ -1,12 +1,16 @@
 """Files that are whole or absent: atomic writes, tensors, and a cache keyed by content."""
 
+import ast
 import contextlib
 import hashlib
 import inspect
+import io
 import json
 import os
 import secrets
+import tokenize
 import tomllib
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -51,22 +55,39 @@ def make_folder(path: Path) -> Path:
 
 def save_tensors(path: Path, tensors: Mapping[str, np.ndarray], note: Mapping) -> Path:
     """Write named arrays and a JSON-able note to one safetensors file, atomically."""
-    arrays = {name: np.asarray(array, order="C") for name, array in tensors.items()}
-    return write_atomic(path, save(arrays, metadata={"note": json.dumps(note, sort_keys=True)}))
+    arrays = {
+        name: np.asarray(array, np.asarray(array).dtype.newbyteorder("="), order="C")
+        for name, array in tensors.items()
+    }
+    sealed = json.dumps({"crc32": checksum(arrays, note), "note": note}, sort_keys=True)
+    return write_atomic(path, save(arrays, metadata={"note": sealed}))
 
 
 def load_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict]:
     """Read what `save_tensors` wrote: ``(arrays by name, note)``.
 
-    Raises `InputError` naming the path when it is missing, torn or not ours.
+    Raises `InputError` naming the path when it is missing, torn, damaged or not ours.
     """
     try:
         with safe_open(path, "numpy") as file:
-            note = json.loads((file.metadata() or {})["note"])
-            return {name: file.get_tensor(name) for name in file.keys()}, note
+            sealed = json.loads((file.metadata() or {})["note"])
+            note, crc32 = sealed["note"], sealed["crc32"]
+            arrays = {name: file.get_tensor(name) for name in file.keys()}
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         problem = str(error).splitlines()[0]
         raise InputError(str(path), problem, "a safetensors file written by lumbo") from error
+    found = checksum(arrays, note)
+    require(found == crc32, str(path), f"damaged, checksum {found}", f"{crc32}, as it was written")
+    return arrays, note
+
+
+def checksum(arrays: Mapping[str, np.ndarray], note: Mapping) -> str:
+    """Sum up names, arrays and a note in 8 hex digits: a flipped bit changes them."""
+    crc32 = zlib.crc32(json.dumps(note, sort_keys=True).encode())
+    for name in sorted(arrays):
+        flat = np.ascontiguousarray(arrays[name]).reshape(-1)
+        crc32 = zlib.crc32(flat.view(np.uint8), zlib.crc32(name.encode(), crc32))
+    return f"{crc32:08x}"
 
 
 def read_toml(path: Path) -> dict:
@@ -78,7 +99,7 @@ def read_toml(path: Path) -> dict:
 
 
 def content_key(*parts: object) -> str:
-    """Digest JSON-able parts and modules (by their source) into 16 hex digits.
+    """Digest JSON-able parts and modules (by what they do) into 16 hex digits.
 
     Digest modules once, when they are imported: later the file may have been edited.
 
@@ -87,9 +108,32 @@ def content_key(*parts: object) -> str:
     """
     digest = hashlib.sha256()
     for part in parts:
-        text = inspect.getsource(part) if inspect.ismodule(part) else json.dumps(part, sort_keys=True)
+        text = (
+            bare_code(inspect.getsource(part)) if inspect.ismodule(part) else json.dumps(part, sort_keys=True)
+        )
         digest.update(text.encode() + b"\0")
     return digest.hexdigest()[:16]
+
+
+def bare_code(source: str) -> str:
+    r"""Return Python source without comments, docstrings and empty lines: what is left decides results.
+
+    >>> bare_code('def f():\n    "Say so."\n\n    return "#"  # why\n')
+    'def f():\n    return "#"\n'
+    """
+    lines = source.splitlines()
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            row, column = token.start
+            lines[row - 1] = lines[row - 1][:column]
+    for node in ast.walk(ast.parse(source)):
+        if (
+            isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+            and ast.get_docstring(node) is not None
+        ):
+            text = node.body[0]
+            lines[text.lineno - 1 : text.end_lineno] = [""] * (text.end_lineno - text.lineno + 1)
+    return "".join(line.rstrip() + "\n" for line in lines if line.strip())
 
 
 def cache_folder() -> Path:

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from lumbo import evaluation, radiograph, store
 from lumbo.errors import InputError, number, require, whole
 from lumbo.hospitals import FilmSet
+from lumbo.models import Prediction
 
 Seed = tuple[int, ...]
 LONG_SIDES_PX = range(32, 1025, 16)
@@ -33,14 +34,16 @@ class Plan:
 
     steps : optimiser steps at most;  checks : how often validation is looked at on the way
     patience : checks without a better validation error until training stops
+    epochs : passes over its own films that a client makes in a federated round
     warmup : share of the steps over which the learning rate rises; then it falls as a cosine
     """
 
     steps: int
     checks: int
     patience: int
-    batch: int = 16
-    learning_rate: float = 2e-3
+    batch: int = 8
+    epochs: float = 1.0
+    learning_rate: float = 3e-3
     weight_decay: float = 1e-4
     warmup: float = 0.05
     turn_deg: float = 12.0
@@ -52,6 +55,7 @@ class Plan:
         for name in ("steps", "checks", "patience", "batch"):
             whole(f"plan.{name}", getattr(self, name), 1)
         require(self.checks <= self.steps, "plan.checks", self.checks, f"at most steps, {self.steps}")
+        number("plan.epochs", self.epochs, 0.01, 100)
         number("plan.learning_rate", self.learning_rate, 1e-8, 10)
         for name, high in (
             ("weight_decay", 1),
@@ -135,7 +139,7 @@ def run_steps(
             group["lr"] = learning_rate(plan, step / total)
         rng = np.random.default_rng([*seed, 1, step])
         films, landmarks = augment(*_tensors(data, index, model), plan, rng)
-        loss = model.loss(films, landmarks)
+        loss = model.loss(films, landmarks, rng)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -180,8 +184,8 @@ def descend(
     return history
 
 
-def predict(model: nn.Module, films: np.ndarray, batch: int = 50) -> tuple[np.ndarray, np.ndarray | None]:
-    """Measure films (n, h, w) uint8: angles_deg (n, 4) and landmarks_px (n, 6, 2) or None, float64.
+def predict(model: nn.Module, films: np.ndarray, batch: int = 50) -> Prediction:
+    """Measure films (n, h, w) uint8; the prediction holds float64 arrays instead of tensors.
 
     Raises
     ------
@@ -208,13 +212,14 @@ def predict(model: nn.Module, films: np.ndarray, batch: int = 50) -> tuple[np.nd
             for i in range(0, len(films), batch)
         ]
     require(bool(parts), "films", films.shape, "at least one film")
-    joined = [None if part[0] is None else torch.cat(part).cpu().double().numpy() for part in zip(*parts)]
-    return joined[0], joined[1]
+    joined = (None if part[0] is None else torch.cat(part).cpu().double().numpy() for part in zip(*parts))
+    return Prediction(*joined)
 
 
 def validation_mae(model: nn.Module, data: FilmSet) -> float:
     """Mean absolute error over films and angles against the rated angles, degrees."""
-    return float(np.abs(evaluation.angle_errors(predict(model, data.films)[0], data.rated_angles_deg)).mean())
+    said = predict(model, data.films).angles_deg
+    return float(np.abs(evaluation.angle_errors(said, data.rated_angles_deg)).mean())
 
 
 def batches(n: int, batch: int, seed: Seed, first: int = 0) -> Iterator[np.ndarray]:

@@ -1,5 +1,6 @@
 """The loop: film and landmarks stay together, a step depends on (seed, step), and a kill costs nothing."""
 
+import itertools
 import os
 import subprocess
 import sys
@@ -31,7 +32,6 @@ from lumbo.training import (
     steps_per_epoch,
     validation_mae,
 )
-import itertools
 
 SMALL = 64  # height of the films here, pixels
 PLAN = Plan(steps=6, checks=3, patience=3, batch=4)
@@ -191,25 +191,28 @@ def test_learning_rate_without_rise_or_without_fall(warmup):
 # ----------------------------------------------------------------------- training
 
 
-def by_hand(films, plan, seed):
+def by_hand(network, films, plan, seed):
     """Take the same steps, written out with torch's own slower parts."""
-    model = models.build("regressor", 0)
+    model = models.build(network, 0)
     optimizer = torch.optim.AdamW(model.parameters(), 1.0, weight_decay=plan.weight_decay)
     for step, index in zip(range(plan.steps), batches(len(films), plan.batch, seed)):
+        rng = np.random.default_rng([*seed, 1, step])
+        rng.random(5 * len(index))  # turn, zoom, shift in x and y, contrast: all of them nought
         optimizer.param_groups[0]["lr"] = learning_rate(plan, step / plan.steps)
         shown = torch.from_numpy(films.films[index])[:, None] / 255
         model.zero_grad()
-        model.loss(shown, torch.from_numpy(films.rated_landmarks_px[index]).float()).backward()
+        model.loss(shown, torch.from_numpy(films.rated_landmarks_px[index]).float(), rng).backward()
         optimizer.step()
     return model
 
 
-def test_steps_are_those_of_a_plain_loop(films):
+@pytest.mark.parametrize("network", sorted(models.NETWORKS))
+def test_steps_are_those_of_a_plain_loop(network, films):
     """Rounding differs, so: the same place, against the distance travelled."""
-    plan, model = replace(PLAN, **STILL), models.build("regressor", 0)
+    plan, model = replace(PLAN, learning_rate=1e-4, **STILL), models.build(network, 0)
     start = parameters_to_vector(model.parameters()).detach()
     run_steps(model, new_optimizer(model, plan), films, plan, (0,), 0, plan.steps, plan.steps)
-    found, expected = (parameters_to_vector(m.parameters()) for m in (model, by_hand(films, plan, (0,))))
+    found, expected = (parameters_to_vector(m.parameters()) for m in (model, by_hand(network, films, plan, (0,))))
     assert (found - expected).norm() < 0.01 * (found - start).norm()
 
 
@@ -224,19 +227,27 @@ def test_steps_in_two_parts_are_the_same_steps(films):
     assert same(*parts)
 
 
-def test_each_step_is_augmented_by_a_generator_of_its_own(films, monkeypatch):
-    drawn = []
+def test_each_step_is_augmented_and_scored_by_a_generator_of_its_own(films, monkeypatch):
+    drawn, scored = [], []
 
     def augmented(shown, landmarks, plan, rng):
         drawn.append(rng.bit_generator.state["state"]["state"])
+        rng.random()
         return shown[:, None] / 255, landmarks
+
+    def loss(shown, landmarks, rng):
+        scored.append(rng.bit_generator.state["state"]["state"])
+        return plain(shown, landmarks, rng)
 
     monkeypatch.setattr(training, "augment", augmented)
     model = models.build("regressor", 0)
+    plain, model.loss = model.loss, loss
     for seed, first in (((0,), 0), ((0,), 3), ((1,), 0)):
         run_steps(model, new_optimizer(model, PLAN), films, PLAN, seed, first, 6, 6)
-    whole, resumed, other = drawn[:6], drawn[6:9], drawn[9:]
-    assert len(set(whole + other)) == 12 and resumed == whole[3:]
+    for states in (drawn, scored):
+        whole, resumed, other = states[:6], states[6:9], states[9:]
+        assert len(set(whole + other)) == 12 and resumed == whole[3:]
+    assert not set(drawn) & set(scored)  # the loss goes on where augmentation ended
 
 
 @pytest.mark.parametrize("network, below_deg", [("regressor", 1.5), ("landmarks", 5.0)])
@@ -261,7 +272,7 @@ def test_history_says_what_happened(films, held):
     history = fit(model, films, held, replace(PLAN, steps=7), (0,), report=seen.append)
     assert [check.steps for check in history] == [2, 4, 7] and seen == history
     assert min(check.validation_mae for check in history) == validation_mae(model, held)
-    error = np.abs(predict(model, held.films)[0] - held.rated_angles_deg).mean()
+    error = np.abs(predict(model, held.films).angles_deg - held.rated_angles_deg).mean()
     assert validation_mae(model, held) == pytest.approx(error)
 
 
@@ -328,10 +339,10 @@ def interrupting(model, at):
     """Let the model's loss throw at its `at`-th call."""
     plain, calls = model.loss, iter(range(10**6))
 
-    def loss(films, landmarks):
+    def loss(films, landmarks, rng):
         if next(calls) == at:
             raise Killed
-        return plain(films, landmarks)
+        return plain(films, landmarks, rng)
 
     model.loss = loss
     return model
@@ -446,17 +457,29 @@ def test_a_torn_checkpoint_is_refused_and_left_alone(films, held, tmp_path):
 @pytest.mark.parametrize("network", sorted(models.NETWORKS))
 def test_the_batch_of_a_prediction_does_not_matter(network, films, untouched):
     model = models.build(network, 0)
-    angles, landmarks = predict(model, films.films)
-    atol = 1e-4 if network == "regressor" else 1e-3  # untrained landmarks lie close together: steep angles
-    assert angles.shape == (10, 4) and angles.dtype == np.float64
+    whole = predict(model, films.films)
     for batch in (1, 3, 10):
-        others = predict(model, films.films, batch)
-        np.testing.assert_allclose(others[0], angles, rtol=0, atol=atol)
+        parts = predict(model, films.films, batch)
+        turned = np.cos(np.radians(parts.angles_deg - whole.angles_deg))  # untrained plates are steep and short
+        assert turned.min() > np.cos(np.radians(0.1))
+        np.testing.assert_allclose(parts.spread_deg, whole.spread_deg, rtol=1e-3)
         if network == "landmarks":
-            assert landmarks.shape == (10, 6, 2) and landmarks.dtype == np.float64
-            np.testing.assert_allclose(others[1], landmarks, rtol=0, atol=1e-4)
+            np.testing.assert_allclose(parts.landmarks_px, whole.landmarks_px, rtol=0, atol=1e-2)
+
+
+@pytest.mark.parametrize("network", sorted(models.NETWORKS))
+def test_a_prediction_holds_arrays_in_the_order_of_the_films(network, films):
+    model = models.build(network, 0)
+    said, turned = predict(model, films.films), predict(model, films[np.arange(10)[::-1]].films)
+    kinds = {"angles_deg": (10, 4), "spread_deg": (10, 4), "landmarks_px": (10, 6, 2)}
+    for name, shape in kinds.items():
+        found = getattr(said, name)
+        if network == "regressor" and name == "landmarks_px":
+            assert found is getattr(turned, name) is None
         else:
-            assert landmarks is others[1] is None
+            assert found.shape == shape and found.dtype == np.float64 and np.isfinite(found).all()
+            np.testing.assert_allclose(getattr(turned, name)[::-1], found, rtol=0, atol=0.1)
+    assert (said.spread_deg > 0).all()
 
 
 @pytest.mark.parametrize(
@@ -477,6 +500,7 @@ BAD = {
     "checks": [0, 1.5, 101],
     "patience": [0, -1],
     "batch": [0, 1.0],
+    "epochs": [0, -1, 101, float("nan"), "one", True],
     "learning_rate": [0, -1e-3, 11, float("nan"), "fast"],
     "weight_decay": [-0.1, 1.1, float("nan")],
     "warmup": [-0.1, 1.1],
