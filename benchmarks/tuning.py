@@ -23,10 +23,14 @@ from lumbo.reproduction import ARMS, Job
 WORLD = 5000  # its seed: the sizes stand as in the hospitals' files
 STEPS = {"landmarks": 2000, "regressor": 2000}
 LOCAL = "aspen", "dogwood"  # the largest and the smallest
-RATES = [{"learning_rate": rate} for rate in (1.5e-3, 3e-3, 6e-3)]
+RATES = [{"learning_rate": rate} for rate in (7.5e-4, 1.5e-3, 3e-3, 6e-3)]
 DECAY = {"learning_rate": 3e-3, "weight_decay": 1e-2}
-OFTEN = {"learning_rate": 3e-3, "epochs": 0.25}  # four rounds where there was one
-TRIALS = {"local": [*RATES, DECAY], "centralized": [*RATES, DECAY], "federated": [*RATES, OFTEN]}
+OFTEN = [rate | {"epochs": 0.25} for rate in RATES]  # four rounds where there was one
+TRIALS = {
+    "local": [*RATES, DECAY],
+    "centralized": [*RATES, DECAY],
+    "federated": [*OFTEN, {"learning_rate": 3e-3, "epochs": 0.1}],
+}
 FILE = Path(__file__).parents[1] / "data_synth/reference/tuning.json"
 
 

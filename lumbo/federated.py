@@ -75,7 +75,7 @@ def fedavg(
     ----------
     clients : in the order in which updates are added up; the largest first wastes least time
     plan : as for `training.fit`; ``plan.steps`` counts the steps of all clients together, and
-        the model is checked after every round, and patience is the same share of the steps
+        the model is checked after whole rounds, at most ``plan.checks`` times
     seed : client k draws its batches from ``(*seed, k)``
     workers : clients that train at the same moment, one thread each.  Any number gives the same bits.
     carry : let each client keep its optimiser state from round to round, at a memory cost per
@@ -84,7 +84,7 @@ def fedavg(
 
     Returns
     -------
-    the history of checks, one a round, and the ledger of transfers
+    the history of checks and the ledger of transfers
 
     Raises
     ------
@@ -97,16 +97,18 @@ def fedavg(
     for client in clients:
         for split in ("train", "validation"):
             require(len(getattr(client, split)) > 0, f"clients.{client.name}.{split}", 0, "at least one film")
-    checks = rounds(clients, plan)
+    turns = rounds(clients, plan)
+    checks = min(plan.checks, turns)
     plan = replace(plan, checks=checks, patience=-(-plan.patience * checks // plan.checks))
+    bounds = [turns * check // checks for check in range(checks + 1)]
     benches = _benches(model, clients, plan, whole("workers", workers, 1), carry)
     films = sum(len(client.train) for client in clients)
     per_round = sum(local_steps(client, plan) for client in clients)
 
-    def advance(round_: int) -> tuple[int, float]:
+    def one_round(round_: int) -> float:
         start = {name: value.clone() for name, value in model.state_dict().items()}
         jobs = [
-            (lambda k=k: _local_update(start, k, clients[k], benches, plan, seed, round_, carry))
+            (lambda k=k: _local_update(start, k, clients[k], benches, plan, seed, round_, turns, carry))
             for k in range(len(clients))
         ]
         losses = []
@@ -117,7 +119,11 @@ def fedavg(
                 yield state, len(client.train) / films
 
         model.load_state_dict(weighted_mean(updates()))
-        return (round_ + 1) * per_round, sum(losses)
+        return sum(losses)
+
+    def advance(check: int) -> tuple[int, float]:
+        losses = [one_round(round_) for round_ in range(bounds[check], bounds[check + 1])]
+        return bounds[check + 1] * per_round, sum(losses) / len(losses)
 
     def score() -> float:
         held = [(len(client.validation), validation_mae(model, client.validation)) for client in clients]
@@ -127,7 +133,7 @@ def fedavg(
     digests = {client.name: [film_digest(client.train), film_digest(client.validation)] for client in clients}
     identity = {"seed": list(seed), "plan": asdict(plan), "clients": names, "films": digests, "carry": carry}
     history = descend(model, advance, score, plan, kept, identity, checkpoint, report)
-    return history, ledger(model, names, len(history))
+    return history, ledger(model, names, bounds[len(history)])
 
 
 def weighted_mean(updates: Iterable[tuple[State, float]]) -> State:
@@ -174,7 +180,7 @@ def _benches(model, clients, plan, workers, carry):
 
 
 def _local_update(
-    start: State, k: int, client: Client, benches, plan, seed, round_, carry
+    start: State, k: int, client: Client, benches, plan, seed, round_, turns, carry
 ) -> tuple[State, float]:
     """Let client k take its steps from the global weights: (its weights, mean loss)."""
     net = benches[k].model if carry else benches.get()
@@ -190,7 +196,7 @@ def _local_update(
             (*seed, k),
             round_ * steps,
             (round_ + 1) * steps,
-            plan.checks * steps,
+            turns * steps,
         )
         return {name: value.clone() for name, value in net.state_dict().items()}, loss
     finally:

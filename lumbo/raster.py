@@ -159,7 +159,9 @@ def _path_prisms(patch):
         distance = patch.along(solid.corners_mm[:, i], normal[:, i])
         if np.any(np.asarray(solid.whole.sag_mm)[..., i]):
             share = patch.along(solid.corners_mm[:, i], edges[:, i] / length[:, i] ** 2).clamp_(0, 1)
-            distance.addcmul_(share.addcmul_(share, share, value=-1), solid.sag_mm[:, i, None, None], value=-4)
+            distance.addcmul_(
+                share.addcmul_(share, share, value=-1), solid.sag_mm[:, i, None, None], value=-4
+            )
         depth.append(distance)
     cover = _covered(_least(depth), patch.pixel_mm)
     path = cover * solid.density[:, None, None]

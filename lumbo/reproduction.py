@@ -145,11 +145,11 @@ def seeds(what: Size) -> range:
 def jobs(what: Size, seed: int) -> list[Job]:
     """List the models of one seed.
 
-    The first network carries the claims.  With it, each seed leaves out the hospital whose turn it is,
-    and draws the learning curve at the first participant where that is the largest.
+    The first network carries the claims.  With it, each of the first seeds leaves out one hospital, and
+    the learning curve is drawn at the first participant where that is the largest.
     """
     sites = [h.name for h in hospitals.participants()]
-    turn = sites[seed % len(sites)] if what.left_out else ""
+    turn = sites[seed] if what.left_out and seed < len(sites) else ""
     networks = [network for network, count in what.seeds.items() if seed < count]
     main = next(iter(what.seeds))
     shared = ("federated", "centralized")
@@ -216,12 +216,17 @@ def train(
     checkpoint: Path | None = None,
     report: Callable[[Check], None] = lambda check: None,
 ) -> tuple[torch.nn.Module, list[Check]]:
-    """Train the model of one job as `what.plan` says; every arm of a seed starts from the same weights."""
+    """Train the model of one job as `what.plan` says; every arm of a seed starts from the same weights.
+
+    Hospitals are few and known, so each keeps its optimiser state from round to round.
+    """
     sites = clients(what, job)
     model = models.build(job.network, job.seed).to(device)
     how, seed = what.plan, (job.seed,)
     if job.arm == "federated":
-        history, _ = federated.fedavg(model, sites, how, seed, checkpoint=checkpoint, report=report)
+        history, _ = federated.fedavg(
+            model, sites, how, seed, carry=True, checkpoint=checkpoint, report=report
+        )
         return model, history
     films, held = hospitals.pool([c.train for c in sites]), hospitals.pool([c.validation for c in sites])
     return model, training.fit(model, films, held, how, seed, checkpoint, report)

@@ -1,31 +1,44 @@
 """The command line: one clear line and exit code 2 for what cannot be, and nothing lost by Ctrl-C."""
 
+import copy
 import os
 import shutil
 import signal
 import subprocess
 import sys
+from functools import partial
 
+import numpy as np
+import pandas as pd
 import pytest
-from test_reproduction import TINY, contents
+import yaml
+from test_claims import PROTOCOL, TABLE, complete
+from test_reproduction import TINY, WIDE, contents
 
 import lumbo
-from lumbo import archive, hospitals, models, reproduction
+from lumbo import archive, hospitals, models, reproduction, scores
 from lumbo.__main__ import main
 
 
 @pytest.fixture
 def sizes(monkeypatch):
-    """Sizes a test has time for: "tiny", and "tiny" with one step more."""
+    """Sizes a test has time for: "tiny", "tiny" with one step more, and one of two seeds."""
     longer = TINY | {"plan": TINY["plan"] | {"steps": 13}}
-    tables = {"tiny": TINY, "longer": longer}
+    tables = {"tiny": TINY, "longer": longer, "wide": TINY | WIDE}
     monkeypatch.setattr(
         reproduction, "sizes", lambda: {n: reproduction.check_size(n, t) for n, t in tables.items()}
     )
 
 
 @pytest.fixture
-def call(capsys, sizes):
+def few_resamples(monkeypatch):
+    """Intervals a test has time for."""
+    monkeypatch.setattr(scores, "results", partial(scores.results, resamples=20))
+    monkeypatch.setattr(scores, "overview", partial(scores.overview, resamples=20))
+
+
+@pytest.fixture
+def call(capsys, sizes, few_resamples):
     """A function: run a command in this process and return (exit code, lines of stdout, lines of stderr)."""
 
     def run(*words):
@@ -53,13 +66,15 @@ def finished(tmp_path_factory):
 def test_the_module_is_a_command(root):
     done = subprocess.run([sys.executable, "-m", "lumbo"], cwd=root, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "lumbo: the following arguments are required: {reproduce,films}\n"
+    assert done.stderr == "lumbo: the following arguments are required: {reproduce,claims,films}\n"
 
 
 def test_version_and_help(call):
     assert call("--version") == (0, [lumbo.__version__], [])
     code, out, err = call("reproduce", "--help")
     assert (code, err) == (0, []) and "tiny, longer" in " ".join(out)
+    code, out, err = call("claims", "--help")
+    assert (code, err) == (0, []) and "--claims" in " ".join(out)
     code, out, err = call("films", "--help")
     assert (code, err) == (0, []) and "aspen, birch, cedar" in " ".join(out)
 
@@ -67,9 +82,9 @@ def test_version_and_help(call):
 @pytest.mark.parametrize(
     "words, found",
     [
-        ([], "arguments are required: {reproduce,films}"),
+        ([], "arguments are required: {reproduce,claims,films}"),
         (["reprodcue"], "invalid choice: 'reprodcue' (choose from"),
-        (["reproduce", "--size", "huge"], "size: got 'huge'; allowed: one of tiny, longer"),
+        (["reproduce", "--size", "huge"], "size: got 'huge'; allowed: one of tiny, longer, wide"),
         (["reproduce", "--size"], "argument --size: expected one argument"),
         (["reproduce", "--sise", "tiny"], "option: got '--sise tiny'; allowed: reproduce [-h] [--size SIZE]"),
         (["reproduce", "tiny"], "option: got 'tiny'; allowed: reproduce [-h] [--size SIZE]"),
@@ -77,6 +92,15 @@ def test_version_and_help(call):
         (["reproduce", "--workers", "0"], "argument --workers: got '0'; allowed: a whole number from 1"),
         (["reproduce", "--workers", "-2"], "argument --workers: got '-2'; allowed: a whole number from 1"),
         (["reproduce", "--workers", "two"], "argument --workers: got 'two'; allowed: a whole number from 1"),
+        (["reproduce", "--seed", "-1"], "argument --seed: got '-1'; allowed: a whole number from 0"),
+        (["reproduce", "--seed", "all"], "argument --seed: got 'all'; allowed: a whole number from 0"),
+        (
+            ["reproduce", "--size", "wide", "--seed", "2"],
+            "seed: got 2; allowed: a whole number from 0 to 1",
+        ),
+        (["claims"], "book/claims.yml: got"),  # not in a checkout
+        (["claims", "--claims", "no.yml"], "no.yml: got"),
+        (["claims", "--seed", "1"], "option: got '--seed 1'; allowed: claims [-h]"),
         (
             ["reproduce", "--size", "tiny", "--device", "tpu"],
             "device: got 'tpu'; allowed: auto or one of cpu",
@@ -105,12 +129,35 @@ def test_what_cannot_be_is_said_in_one_line(call, tmp_path, monkeypatch, words, 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_run_prints_the_table(call, finished, tmp_path):
+def test_a_run_prints_the_table_and_stores_all_of_it(call, finished, tmp_path):
     code, out, err = call(*reproduce(tmp_path, "--workers", "2"))
     assert code == 0 and err == []
-    assert out[0].split() == ["network", "arm", "test", "mae", "low", "high"] and len(out) == 1 + 7 + 1
+    assert out[0].split() == ["network", "arm", "test", "models", "mae", "low", "high"]
+    assert len(out) == 1 + 7 + 1
     assert out[-1].startswith("MAE in degrees") and str(tmp_path) in out[-1]
     assert contents(tmp_path) == contents(finished)
+    written = pd.read_csv(tmp_path / "results.csv", keep_default_na=False)
+    expected = scores.results(reproduction.read_outcome(finished), np.random.default_rng(0))
+    assert len(written) == 6 * 6 * 2 * 5  # models, hospitals, references, angles and pooled
+    for column in expected.columns.difference(["icc"]):
+        assert written[column].tolist() == pytest.approx(expected[column].tolist(), abs=1e-4), column
+    internal = written.query("arm == 'federated' and test == 'internal' and angle == 'pooled'")
+    line = next(line.split() for line in out if "federated" in line and "internal" in line)
+    mae = internal[internal.reference == "rated"].mae
+    assert float(line[4]) == pytest.approx(mae.mean(), abs=0.006) and line[3] == "1"
+
+
+def test_one_seed_after_the_other_is_the_whole(call, tmp_path):
+    """Shards of two calls, of two machines perhaps; the table is of all that is there."""
+    for seed, count in ((1, "1"), (0, "2")):
+        code, out, err = call(*reproduce(tmp_path, "--seed", seed, size="wide"))
+        assert (code, err) == (0, [])
+        assert {line.split()[3] for line in out if "federated" in line} == {count}
+    assert contents(tmp_path).keys() == {"seed0.safetensors", "seed1.safetensors"}
+    what = reproduction.size("wide")
+    expected = [job for seed in (0, 1) for job in reproduction.jobs(what, seed)]
+    assert list(reproduction.read_outcome(tmp_path).said) == expected
+    assert len(pd.read_csv(tmp_path / "results.csv")) == len(expected) * 6 * 2 * 5
 
 
 def test_results_go_to_a_folder_named_after_the_size(call, tmp_path, monkeypatch):
@@ -152,14 +199,38 @@ def test_progress_reaches_the_end(call, tmp_path, bars):
     for _ in range(2):  # trained, and found finished
         assert call(*reproduce(tmp_path))[0] == 0
     assert [(bar.n, bar.total) for bar in bars] == [(6 * 12, 6 * 12)] * 2
-    assert bars[0].texts and all(text.startswith("regressor-") for bar in bars for text in bar.texts)
+
+
+def test_progress_says_what_is_trained_and_how_much_is_to_begin(call, tmp_path, bars):
+    assert call(*reproduce(tmp_path, "--workers", "1"))[0] == 0
+    names = [job.name for job in reproduction.jobs(reproduction.size("tiny"), 0)]
+    expected = []
+    for k, name in enumerate(names):  # after its two checks, and when it is done; both its last
+        left = len(names) - k - 1
+        expected += [f"{name}; {left} models to begin"] * 3
+    assert bars[0].texts == expected
+
+
+def test_progress_of_two_at_a_time_names_both(call, tmp_path, bars):
+    assert call(*reproduce(tmp_path, "--workers", "2"))[0] == 0
+    names = {job.name for job in reproduction.jobs(reproduction.size("tiny"), 0)}
+    for text in bars[0].texts:
+        running, _, left = text.partition("; ")
+        assert 1 <= len(running.split(", ")) <= 2 and set(running.split(", ")) <= names
+        assert left in {f"{k} models to begin" for k in range(6)}
+
+
+def test_progress_of_one_seed_counts_its_models_alone(call, tmp_path, bars):
+    assert call(*reproduce(tmp_path, "--seed", "1", size="wide"))[0] == 0
+    assert [(bar.n, bar.total) for bar in bars] == [(8 * 12, 8 * 12)]
+    assert all("seed1" in text and "seed0" not in text for text in bars[0].texts)
 
 
 def test_results_of_another_size_are_refused_and_kept(call, finished):
     before = contents(finished)
     code, out, err = call(*reproduce(finished, size="longer"))
     assert code == 2 and out == [] and len(err) == 1
-    assert ".predictions.safetensors: got 'specification" in err[0] and "choose another folder" in err[0]
+    assert "safetensors: got 'specification" in err[0] and "choose another folder" in err[0]
     assert contents(finished) == before
 
 
@@ -199,6 +270,53 @@ def test_ctrl_c_says_how_to_go_on_and_loses_nothing(call, finished, tmp_path, mo
     assert 1 <= len(done) < 6 and not (tmp_path / "results.csv").exists()
     assert call(*reproduce(tmp_path))[0] == 0
     assert contents(tmp_path) == contents(finished)
+
+
+# -------------------------------------------------------------------------- claims
+
+
+@pytest.fixture
+def judged(tmp_path, monkeypatch):
+    """A function: write claims, and ship an outcome and the record of a run."""
+    run = {
+        "specification": PROTOCOL["specification"],
+        "commit": "c0ffee",
+        "hardware": {"processor": "Abacus 9", "cores": 2, "gpu": None},
+        "seconds": {"drawing": 12.0, "training": 1234.0},
+    }
+    outcome, asked = complete(), []
+    monkeypatch.setattr(reproduction, "reference", lambda name: asked.append(name) or (outcome, run))
+    monkeypatch.setattr("lumbo.claims.RESAMPLES", 199)
+
+    def write(**changes):
+        table = copy.deepcopy(TABLE)
+        table["protocol"] |= changes
+        (tmp_path / "claims.yml").write_text(yaml.safe_dump(table))
+        return ["claims", "--claims", tmp_path / "claims.yml", "--out", tmp_path / "new" / "claims.md"], asked
+
+    return write
+
+
+def test_claims_are_judged_and_the_page_is_written(call, judged, tmp_path):
+    words, asked = judged()
+    pages = []
+    for _ in range(2):
+        code, out, err = call(*words)
+        assert (code, err) == (0, []) and len(out) == 1 + len(TABLE["claims"])
+        assert out[0].split() == ["id", "value", "low", "high", "tolerance", "p_holm", "verdict"]
+        assert [line.split()[0] for line in out[1:]] == [claim["id"] for claim in TABLE["claims"]]
+        pages.append((tmp_path / "new" / "claims.md").read_bytes())
+    assert pages[0] == pages[1] and b"Not for clinical use" in pages[0]
+    assert asked == ["full", "full"]
+
+
+def test_claims_fixed_for_another_run_are_refused_and_no_page_is_written(call, judged, tmp_path):
+    for changes in ({"specification": "ffffffffffffffff"}, {"specification": None, "fixed": None}):
+        words, _ = judged(**changes)
+        code, out, err = call(*words)
+        assert code == 2 and out == [] and len(err) == 1
+        assert err[0].startswith("lumbo: protocol.specification: got ")
+        assert not (tmp_path / "new").exists()
 
 
 # --------------------------------------------------------------------------- films

@@ -5,11 +5,14 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import stats
 
 from lumbo.angles import ANGLES
 from lumbo.errors import InputError
 from lumbo.evaluation import (
+    LEVELS,
     ROWS,
     angle_errors,
     bias,
@@ -17,6 +20,7 @@ from lumbo.evaluation import (
     icc,
     icc_by_angle,
     identity_residual,
+    interval_factors,
     limits_of_agreement,
     mae,
     median_error,
@@ -375,6 +379,103 @@ def test_paired_interval_is_signed_and_finds_no_difference_from_itself(rng):
 def test_paired_interval_refuses_other_patients(rng):
     with pytest.raises(InputError, match="arrays"):
         paired_interval(mae, GOOD, np.ones((3, 4)), rng)
+
+
+# ------------------------------------------------------- intervals of a prediction
+
+ERRORS = st.lists(st.floats(-90, 90, width=16), min_size=2, max_size=60)  # coarse: ties happen
+SHARES = st.floats(0.05, 0.99)
+
+
+def all_angles(values):
+    return np.repeat(np.array(values, dtype=float)[:, None], 4, axis=1)
+
+
+def held(errors, spread, factors):
+    """Whether `angle ± factor * spread` holds the reference, (levels, n, 4)."""
+    return np.abs(errors) <= factors[:, None] * spread
+
+
+def held_in_turn(errors, level, seed=0):
+    """Let each film in turn be the new one, and the others set the factor: the share held, (4,)."""
+    spread = np.random.default_rng(seed).uniform(0.5, 9, errors.shape)
+    inside = []
+    for i in range(len(errors)):
+        others = (np.delete(values, i, 0) for values in (errors, spread))
+        inside.append(held(errors[[i]], spread[[i]], interval_factors(*others, [level])))
+    return np.mean(inside, axis=(0, 1, 2))
+
+
+@settings(deadline=None)
+@given(ERRORS, st.integers(0, 9), SHARES)
+def test_of_exchangeable_films_at_least_the_promised_share_is_held(values, seed, level):
+    """Counted, not estimated: where films come in no order, each is as likely the new one as any other.
+
+    With too few films for the level, it is all but one of them.
+    """
+    share, n = held_in_turn(all_angles(values), level, seed), len(values)
+    assert (share >= min(level, (n - 1) / n) - 1e-9).all()
+
+
+@settings(deadline=None)
+@given(st.integers(2, 60), SHARES)
+def test_no_more_is_held_than_one_film_in_n_above_it(n, level):
+    """Without ties the share is the promised one, rounded up to a whole number of the n films."""
+    share = held_in_turn(np.random.default_rng(n).normal(0, 5, size=(n, 4)), level)
+    assert share * n == pytest.approx(min(np.ceil(level * n), n - 1))
+
+
+@pytest.mark.parametrize("level, enough", list(zip(LEVELS, (4, 19))))
+def test_how_many_films_a_level_needs(level, enough):
+    errors = np.random.default_rng(1).normal(0, 5, size=(enough + 1, 4))
+    assert (held_in_turn(errors, level) >= level).all()
+    assert (held_in_turn(errors[1:], level) < level).all()
+
+
+def test_factors_by_hand():
+    errors = all_angles([-3, 1, 2, -4, 5, 6, 7, -8, 9]) * [1, 2, 3, 4]
+    factors = interval_factors(errors, np.full((9, 4), 2.0), [0.1, 0.5, 0.79, 0.8, 0.81, 0.95])
+    scores = [1, 5, 8, 8, 9, 9]  # of nine: ranks 1, 5, 8, 8, 9; for 0.95 nineteen would be needed
+    np.testing.assert_allclose(factors, all_angles(scores) * [0.5, 1, 1.5, 2])
+
+
+def test_one_film_gives_a_factor_and_it_is_its_own():
+    np.testing.assert_allclose(interval_factors(all_angles([-6]), all_angles([3])), np.full((2, 4), 2))
+
+
+def test_intervals_hold_what_they_promise_and_stretch_with_the_doubt(rng):
+    """Model errors of unequal size, known up to a factor of three: 400 repetitions of 60 and 60 films."""
+    shares, widths = [], []
+    for _ in range(400):
+        spread = rng.uniform(1, 9, size=(120, 4))
+        errors = rng.laplace(0, 3 * spread)
+        factors = interval_factors(errors[:60], spread[:60])
+        shares.append(held(errors[60:], spread[60:], factors).mean((1, 2)))
+        widths.append(factors.mean(1))
+    # By the 60 films that set the factor and the 60 that are counted, a share varies by about
+    # level (1 - level) 2 / 60; here it is a mean over 4 angles and 400 repetitions.
+    for level, found in zip(LEVELS, np.mean(shares, axis=0)):
+        error = (level * (1 - level) * 2 / 60 / 4 / 400) ** 0.5
+        assert level - 4 * error <= found <= level + 1 / 61 + 4 * error
+    # Laplace: |error| / spread has mean 3, and 80 % lie below 3 ln 5, 95 % below 3 ln 20.
+    np.testing.assert_allclose(np.mean(widths, axis=0), 3 * np.log([5, 20]), rtol=0.1)
+
+
+def test_doubt_in_other_units_gives_the_same_intervals(rng):
+    errors, spread = rng.normal(0, 5, (30, 4)), rng.uniform(1, 4, (30, 4))
+    np.testing.assert_allclose(
+        interval_factors(errors, 7 * spread) * 7, interval_factors(errors, spread), rtol=1e-12
+    )
+
+
+def test_each_angle_has_factors_of_its_own(rng):
+    errors, spread = rng.normal(0, 5, (30, 4)), rng.uniform(1, 4, (30, 4))
+    factors = interval_factors(errors, spread)
+    assert factors.shape == (2, 4) and (factors[1] > factors[0]).all()
+    for k in range(4):
+        alone = interval_factors(np.roll(errors, -k, 1), np.roll(spread, -k, 1))[:, 0]
+        np.testing.assert_array_equal(alone, factors[:, k])
+    np.testing.assert_array_equal(interval_factors(-errors[::-1], spread[::-1]), factors)
 
 
 # ------------------------------------------------------------------------- tables

@@ -10,7 +10,7 @@ import torch
 
 from lumbo import federated, hospitals, models, training
 from lumbo.errors import InputError
-from lumbo.federated import Client, fedavg, ledger, rounds, weighted_mean
+from lumbo.federated import Client, fedavg, ledger, local_steps, rounds, weighted_mean
 from lumbo.training import Plan, fit
 
 SMALL = 32  # height of the films here, pixels
@@ -106,6 +106,16 @@ def test_one_client_that_carries_its_state_is_plain_training(clients, network):
     assert same(state, weights(model)) and history == plain
 
 
+def test_a_round_of_two_epochs_is_twice_as_long(clients):
+    """One client, four steps a round: plain training that is checked half as often."""
+    client, plan = clients[0], Plan(steps=8, checks=2, patience=9, batch=4, epochs=2.0)
+    state, history, moved = averaged([client], plan, "regressor", carry=True)
+    model = models.build("regressor", 0)
+    plain = fit(model, client.train, client.validation, plan, (0, 0))
+    assert same(state, weights(model)) and history == plain
+    assert len(history) == len(moved) == 2
+
+
 def test_one_client_that_starts_afresh_is_not(clients):
     carried, afresh = (averaged(clients[:1], carry=carry)[0] for carry in (True, False))
     assert not same(carried, afresh)
@@ -119,6 +129,7 @@ def test_full_batches_and_single_steps_are_gradient_descent_on_all_films(clients
     monkeypatch.setattr(federated, "new_optimizer", lambda net, plan: torch.optim.SGD(net.parameters(), step))
     falling = iter(range(10 * turns, 0, -1))  # so that the last weights are the best
     monkeypatch.setattr(federated, "validation_mae", lambda *_: next(falling))
+    monkeypatch.setattr(models, "misaim", lambda middle, along, rng: (middle, along))
     state, _, _ = averaged(clients, plan, network)
 
     pooled = hospitals.pool([client.train for client in clients])
@@ -128,7 +139,7 @@ def test_full_batches_and_single_steps_are_gradient_descent_on_all_films(clients
     begun = weights(model)
     for turn in range(turns):
         rate = step * (1 + np.cos(np.pi * turn / turns)) / 2
-        gradients = torch.autograd.grad(model.loss(films, landmarks), list(model.parameters()))
+        gradients = torch.autograd.grad(model.loss(films, landmarks, None), list(model.parameters()))
         with torch.no_grad():
             for value, gradient in zip(model.parameters(), gradients):
                 value -= rate * gradient
@@ -173,7 +184,7 @@ def test_the_order_of_the_clients_decides_their_batches(clients, alone):
 
 def copies_alive(client, n, monkeypatch, **options):
     """Count the copies of one weight tensor, with optimiser state, after the last of n clients."""
-    shape = models.build("regressor", 0).head[1].weight.shape
+    shape = models.build("regressor", 0).seen[1].weight.shape
     plain, turn, counts = federated.run_steps, iter(range(n)), []
 
     def counting(*arguments):
@@ -241,6 +252,34 @@ def test_rounds_stay_within_the_steps(clients):
     assert [check.steps for check in history] == [5, 10, 15]
 
 
+@pytest.mark.parametrize(
+    "films, epochs, steps",
+    [(9, 1.0, 2), (3, 1.0, 1), (40, 0.5, 5), (40, 0.25, 2), (40, 0.01, 1), (9, 3, 6), (1, 3.0, 3)],
+)
+def test_a_client_passes_over_its_films_as_often_as_the_plan_says(clients, films, epochs, steps):
+    """Batches of 4, so 40 films are 10 steps; at least one step, whatever the share."""
+    client = replace(clients[0], train=clients[0].train[np.arange(films) % TRAIN[0]])
+    assert local_steps(client, replace(PLAN, epochs=epochs)) == steps
+
+
+def test_longer_rounds_are_fewer_and_take_no_more_steps(clients):
+    plan = replace(PLAN, steps=19, epochs=2.0)
+    assert rounds(clients, plan) == 1  # of 4 + 2 + 2 + 2 steps
+    _, history, _ = averaged(clients, plan, "regressor")
+    assert [check.steps for check in history] == [10]
+
+
+@pytest.mark.parametrize("checks, patience, looked_at", [(10, 3, 4), (5, 2, 5), (20, 3, 3), (1, 1, 10)])
+def test_patience_is_as_long_in_rounds_as_it_was_in_checks(clients, monkeypatch, checks, patience, looked_at):
+    """Ten rounds that only get worse: patience of 2 checks in 5 is 4 rounds in 10, of 3 in 20 it is 2."""
+    rising = iter(range(100))
+    monkeypatch.setattr(federated, "validation_mae", lambda model, data: next(rising))
+    monkeypatch.setattr(federated, "run_steps", lambda *_: 0.0)
+    plan = replace(PLAN, steps=50, checks=checks, patience=patience)
+    _, history, moved = averaged(clients, plan, "regressor")
+    assert len(history) == looked_at and len(moved) == 4 * looked_at
+
+
 # ---------------------------------------------------------------- kills and bad input
 
 
@@ -284,17 +323,25 @@ def other_films(clients):
         lambda clients: dict(clients=clients[::-1]),
         lambda clients: dict(clients=other_films(clients)),
         lambda clients: dict(clients=clients, plan=replace(PLAN, learning_rate=1e-3)),
-        lambda clients: dict(clients=clients, network="regressor"),
+        lambda clients: dict(clients=clients, plan=replace(PLAN, epochs=0.5)),
+        lambda clients: dict(clients=clients, network="landmarks"),
         lambda clients: dict(clients=clients, carry=True),
     ],
-    ids=["another order", "other films", "another plan", "another network", "carried state"],
+    ids=[
+        "another order",
+        "other films",
+        "another plan",
+        "shorter rounds",
+        "another network",
+        "carried state",
+    ],
 )
 def test_a_checkpoint_of_another_run_is_refused(clients, tmp_path, another):
-    path = tmp_path / "checkpoint.safetensors"
-    averaged(clients, checkpoint=path)
+    path, ours = tmp_path / "checkpoint.safetensors", {"clients": clients, "network": "regressor"}
+    first = averaged(**ours, checkpoint=path)
     with pytest.raises(InputError, match="checkpoint.safetensors: got .*allowed: a checkpoint of this run"):
-        averaged(checkpoint=path, **another(clients))
-    assert same(averaged(clients, checkpoint=path)[0], averaged(clients)[0])  # and is still there
+        averaged(**ours | {"checkpoint": path} | another(clients))
+    assert same(averaged(**ours, checkpoint=path)[0], first[0])  # and is still there
 
 
 @pytest.mark.parametrize(
@@ -313,8 +360,20 @@ def test_a_checkpoint_of_another_run_is_refused(clients, tmp_path, another):
             "clients.aspen.validation: got 0; allowed",
         ),
         (lambda c: c, {"steps": 4}, "plan.steps: got 4; allowed: at least one round, 5 steps"),
+        (
+            lambda c: c,
+            {"steps": 9, "epochs": 2.0},
+            "plan.steps: got 9; allowed: at least one round, 10 steps",
+        ),
     ],
-    ids=["no client", "one name twice", "no films", "no validation", "too few steps"],
+    ids=[
+        "no client",
+        "one name twice",
+        "no films",
+        "no validation",
+        "too few steps",
+        "too few for long rounds",
+    ],
 )
 def test_what_cannot_be_averaged_is_refused(clients, change, plan, message):
     with pytest.raises(InputError, match=message):

@@ -3,6 +3,7 @@
 import ast
 import copy
 import re
+import sys
 import tomllib
 from pathlib import Path
 
@@ -15,7 +16,8 @@ ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 CHAPTERS = {path.name[:4] for path in NOTEBOOKS}
 MODULES = sorted((ROOT / "lumbo").glob("*.py"))
-ADDRESS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["lumbo"]["install"]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+ADDRESS = PROJECT["tool"]["lumbo"]["install"]
 BOOTSTRAP = f"""\
 # Colab, or any machine without lumbo: install it.  LUMBO_INSTALL names another source.
 import importlib.util, os, subprocess, sys
@@ -254,7 +256,7 @@ def test_the_address_is_the_same_everywhere():
 # Modules: one direction, a chapter that teaches each, no global seed.
 
 ORDER = """errors store angles populations anatomy shapes raster radiograph hospitals calibration archive
-models evaluation training federated reproduction figures explorer __main__""".split()
+models evaluation training federated reproduction scores claims figures explorer __main__""".split()
 NOT_TAUGHT = {"__init__", "__main__", "errors", "store", "figures"}
 SHARED_RANDOM = re.compile(
     r"""(np|numpy)\.random\.(?!default_rng)[a-z]\w*
@@ -283,6 +285,14 @@ def imports_upwards(name: str, source: str) -> set[str]:
     return lumbo_imports(source) - set(ORDER[: ORDER.index(name)])
 
 
+def other_imports(source: str) -> set[str]:
+    """The packages that a module imports, at any depth of its code, but for Python's own and ours."""
+    nodes = list(ast.walk(ast.parse(source)))
+    names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    names |= {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
+    return {name.split(".")[0] for name in names} - sys.stdlib_module_names - {"lumbo"}
+
+
 def outside_forks(node: ast.AST):
     """Walk the tree, but not into ``with torch.random.fork_rng(...)``: it restores the shared generator."""
     yield node
@@ -303,6 +313,24 @@ def taught_in(source: str) -> list[str]:
     """The chapters that the docstrings of a module name: ``Taught in ch07 and ch08.``"""
     phrases = re.findall(r"Taught in ([^.]*)\.", source)
     return re.findall(r"ch\d\d", " ".join(phrases))
+
+
+CALLED = {  # packages that are imported by another name; a widget of anywidget is made of traitlets
+    "pillow": {"PIL"},
+    "pyyaml": {"yaml"},
+    "anywidget": {"anywidget", "traitlets"},
+}
+DECLARED = [re.match(r"[\w-]+", line)[0] for line in PROJECT["project"]["dependencies"]]
+
+
+def test_what_is_imported_is_declared_and_what_is_declared_is_imported():
+    found = set().union(*(other_imports(path.read_text()) for path in MODULES))
+    assert found == set().union(*(CALLED.get(name, {name}) for name in DECLARED))
+
+
+def test_imports_of_others_are_found():
+    source = "import os, yaml\nfrom lumbo import angles\ndef f():\n    from PIL.Image import open"
+    assert other_imports(source) == {"yaml", "PIL"}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)

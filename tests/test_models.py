@@ -387,9 +387,7 @@ def test_landmark_loss_is_least_where_glance_and_look_are_right(monkeypatch):
 def test_the_loss_looks_where_aim_misses_the_rated_landmarks(monkeypatch):
     model, landmarks, seen = build("landmarks", 0), a_patient(), []
     plain = model.look
-    monkeypatch.setattr(
-        model, "look", lambda films, *where: seen.append(where) or plain(films, *where)
-    )
+    monkeypatch.setattr(model, "look", lambda films, *where: seen.append(where) or plain(films, *where))
     model.loss(noise(1), landmarks, rng(6))
     expected = misaim(*aim(heights(landmarks)), rng(6))
     assert len(seen) == 1
