@@ -189,7 +189,7 @@ def _digest(field: str, value: object) -> None:
 def check(claims: Claims, run: dict) -> None:
     """Raise `InputError` unless the run is the one for which the claims were fixed.
 
-    run : from the ``run.json`` of the stored results
+    run : from the `reproduction.read_run` of the stored results
     """
     fixed, made = claims.protocol.specification, run.get("specification")
     require(fixed is not None, "protocol.specification", fixed, "that of a run, fixed before it")
@@ -293,7 +293,7 @@ def page(claims: Claims, table: pd.DataFrame, run: dict) -> str:
     Parameters
     ----------
     claims : from `read`;  table : from `ledger`
-    run : from ``run.json``; specification, commit, hardware and seconds are printed
+    run : from `reproduction.read_run`; specification, commit, hardware and seconds are printed
 
     Raises
     ------

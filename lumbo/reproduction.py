@@ -10,11 +10,11 @@ deals out the sizes: seed by seed they move on by one hospital (a Latin square),
 being small and being one particular hospital are not the same thing.
 """
 
+import inspect
 import json
 import os
 import platform
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -36,6 +36,12 @@ from lumbo.training import Check, Plan
 
 ARMS = ("local", "centralized", "federated")
 TRAINING_SEEDS = 1000  # patients of training seed s have seed s + 1000; test patients have seed 0
+TUNABLE = {
+    "learning_rate",
+    "weight_decay",
+    "warmup",
+    "epochs",
+}  # fields of a plan that an arm may have of its own
 HELD_OUT = 6  # a point of the learning curve has one validation film for so many training films, at least 8
 
 
@@ -106,8 +112,7 @@ def tuned() -> dict[str, dict[str, dict]]:
     for network, arms in table.items():
         fields(f"tuned.{network}", arms, set(ARMS))
         for arm, chosen in arms.items():
-            known = set(Plan.__dataclass_fields__)
-            fields(f"tuned.{network}.{arm}", chosen, known, known)
+            fields(f"tuned.{network}.{arm}", chosen, TUNABLE, TUNABLE)
     return table
 
 
@@ -126,8 +131,10 @@ def check_size(name: str, table: dict) -> Size:
     for network, count in seeds.items():
         whole(f"{name}.seeds.{network}", count, 1)
     require(isinstance(table["left_out"], bool), f"{name}.left_out", table["left_out"], "true or false")
-    require(isinstance(table["curve"], list), f"{name}.curve", table["curve"], "a list of numbers of films")
-    for films in table["curve"]:
+    curve = table["curve"]
+    distinct = isinstance(curve, list) and all(curve.count(films) == 1 for films in curve)
+    require(distinct, f"{name}.curve", curve, "a list of numbers of films, each once")
+    for films in curve:
         whole(f"{name}.curve", films, 1)
     radiograph.canvas(table["long_side_px"])
     number(f"{name}.share", table["share"], 0.01, 1)
@@ -266,6 +273,11 @@ def run(
     only = list(seeds(what)) if only is None else list(only)
     for seed in only:
         require(seed in seeds(what), "seed", seed, f"a whole number from 0 to {len(seeds(what)) - 1}")
+    for path in out.glob("seed*.safetensors"):
+        made = _read_shard(path)[1]
+        require(
+            made == key, str(path), f"specification {made}", f"{key}; choose another folder or delete this"
+        )
     todo = {seed: [job for job in jobs(what, seed) if not _done(out, job, key)] for seed in only}
     for job in {job for seed in only for job in jobs(what, seed)} - {
         job for left in todo.values() for job in left
@@ -273,7 +285,7 @@ def run(
         report(job.name, what.plan.steps, what.plan.steps)
     store.make_folder(out / "jobs")  # a place that cannot be written to is found now, not after training
     for seed, left in todo.items():
-        if left or not (out / f"seed{seed}.json").exists():
+        if left or not all((out / f"seed{seed}.{end}").exists() for end in ("json", "safetensors")):
             _run_shard(what, seed, left, out, key, workers, place, report)
     return read_outcome(out)
 
@@ -303,10 +315,8 @@ def read_outcome(folder: Path) -> Outcome:
 
 def read_run(folder: Path) -> dict:
     """Read where the shards of a folder come from, as one: jobs and commits together, seconds added up."""
-    notes = [
-        json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-        for path in sorted(Path(folder).glob("seed*.safetensors"), key=_seed_of)
-    ]
+    shards = sorted(Path(folder).glob("seed*.safetensors"), key=_seed_of)
+    notes = [_read_note(path.with_suffix(".json")) for path in shards]
     require(bool(notes), str(folder), "no shard", "what an experiment left")
     seconds = {kind: round(sum(note["seconds"][kind] for note in notes), 1) for kind in notes[0]["seconds"]}
     commits = sorted({str(note["commit"]) for note in notes})
@@ -331,7 +341,8 @@ def reference_model(job: Job) -> torch.nn.Module:
 def fingerprint(what: Size) -> dict[str, list[float]]:
     """Return the first three losses of each network on a few films: they move when the code does."""
     films = hospitals.film_set(hospitals.participants()[0], "training", 0, 24, what.long_side_px)
-    losses = {}
+    losses, before = {}, torch.get_num_threads()
+    torch.set_num_threads(1)
     for network in what.seeds:
         model = models.build(network, 0)
         optimizer = training.new_optimizer(model, what.plan)
@@ -339,7 +350,8 @@ def fingerprint(what: Size) -> dict[str, list[float]]:
             training.run_steps(model, optimizer, films, what.plan, (0,), step, step + 1, 3)
             for step in range(3)
         )
-        losses[network] = [round(loss, 6) for loss in taken]
+        losses[network] = [round(loss, 4) for loss in taken]
+    torch.set_num_threads(before)
     return losses
 
 
@@ -477,6 +489,14 @@ def _read_shard(path: Path) -> tuple[Outcome, str]:
     return Outcome(said, within, films, by_site("rated"), by_site("truth")), made
 
 
+def _read_note(path: Path) -> dict:
+    """Read where one shard comes from."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(str(path), str(error), "what `run` writes beside a shard") from error
+
+
 def _seed_of(path: Path) -> int:
     """Read the seed in a shard's name."""
     digits = path.stem.removeprefix("seed")
@@ -538,4 +558,12 @@ def _processor() -> str:
         return platform.processor()
 
 
-_CODE = store.content_key(models, evaluation, training, federated, sys.modules[__name__])
+_SHAPING = (
+    *(evaluation.angle_errors, evaluation.interval_factors),
+    *(patients, clients, test_sets, tune, train, _calibrate, _test),
+)
+_CODE = store.content_key(
+    *(models, training, federated),
+    *(store.bare_code(inspect.getsource(part)) for part in _SHAPING),
+    *(TRAINING_SEEDS, HELD_OUT),
+)

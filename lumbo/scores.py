@@ -22,11 +22,10 @@ import pandas as pd
 
 from lumbo import evaluation, hospitals
 from lumbo.errors import require, whole
-from lumbo.evaluation import ROWS
+from lumbo.evaluation import LEVELS, ROWS
 from lumbo.reproduction import ARMS, Job, Outcome
 
 TESTS = ("internal", "participant", "outsider", "left out")
-LEVELS = (0.80, 0.95)  # of the intervals that a model gives with its angles
 ANSWERED = (1.0, 0.95, 0.9, 0.8, 0.7, 0.6, 0.5)  # shares of films that a declining model still answers
 
 Reading = tuple[str, str]

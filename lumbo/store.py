@@ -121,19 +121,35 @@ def bare_code(source: str) -> str:
     >>> bare_code('def f():\n    "Say so."\n\n    return "#"  # why\n')
     'def f():\n    return "#"\n'
     """
-    lines = source.splitlines()
+    lines, tree = source.splitlines(), ast.parse(source)
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.COMMENT:
             row, column = token.start
-            lines[row - 1] = lines[row - 1][:column]
-    for node in ast.walk(ast.parse(source)):
+            lines[row - 1] = lines[row - 1][:column].rstrip()
+    texts = {node for node in ast.walk(tree) if isinstance(node, ast.Constant | ast.JoinedStr)}
+    for node in ast.walk(tree):
         if (
             isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
             and ast.get_docstring(node) is not None
         ):
-            text = node.body[0]
-            lines[text.lineno - 1 : text.end_lineno] = [""] * (text.end_lineno - text.lineno + 1)
-    return "".join(line.rstrip() + "\n" for line in lines if line.strip())
+            text = node.body[0].value
+            texts.discard(text)
+            before, after = (
+                lines[text.lineno - 1][: text.col_offset],
+                lines[text.end_lineno - 1][text.end_col_offset :],
+            )
+            lines[text.lineno - 1 : text.end_lineno] = [before + after] + [""] * (
+                text.end_lineno - text.lineno
+            )
+    inside = {
+        row for text in texts for row in range(text.lineno - 1, text.end_lineno - 1)
+    }  # rows that a text goes on after
+    kept = (
+        line if row in inside else line.rstrip()
+        for row, line in enumerate(lines)
+        if row in inside or line.strip()
+    )
+    return "".join(line + "\n" for line in kept)
 
 
 def cache_folder() -> Path:

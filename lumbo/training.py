@@ -192,7 +192,7 @@ def predict(model: nn.Module, films: np.ndarray, batch: int = 50) -> Prediction:
     InputError
         Films of another shape or type.
     """
-    films = np.asarray(films)
+    films = np.ascontiguousarray(films)
     fits = (
         films.ndim == 3
         and films.dtype == np.uint8

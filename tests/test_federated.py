@@ -15,7 +15,7 @@ from lumbo.training import Plan, fit
 
 SMALL = 32  # height of the films here, pixels
 TRAIN, HELD = (9, 5, 3, 1), (4, 3, 2, 2)  # films of the four clients
-PLAN = Plan(steps=15, checks=1, patience=9, batch=4)  # 2 + 1 + 1 + 1 steps a round: three rounds
+PLAN = Plan(steps=15, checks=3, patience=9, batch=4)  # 2 + 1 + 1 + 1 steps a round: three rounds
 
 
 @pytest.fixture(scope="module")
@@ -269,15 +269,32 @@ def test_longer_rounds_are_fewer_and_take_no_more_steps(clients):
     assert [check.steps for check in history] == [10]
 
 
-@pytest.mark.parametrize("checks, patience, looked_at", [(10, 3, 4), (5, 2, 5), (20, 3, 3), (1, 1, 10)])
-def test_patience_is_as_long_in_rounds_as_it_was_in_checks(clients, monkeypatch, checks, patience, looked_at):
-    """Ten rounds that only get worse: patience of 2 checks in 5 is 4 rounds in 10, of 3 in 20 it is 2."""
-    rising = iter(range(100))
-    monkeypatch.setattr(federated, "validation_mae", lambda model, data: next(rising))
+@pytest.mark.parametrize("checks, steps", [(7, range(5, 36, 5)), (35, range(5, 36, 5)), (3, [10, 20, 35])])
+def test_checks_come_after_whole_rounds_and_change_nothing_else(clients, monkeypatch, checks, steps):
+    """Seven rounds; a check says the mean loss of its own, and where validation falls the last weights win."""
+    plan = replace(PLAN, steps=35, checks=7)
+    with monkeypatch.context() as patch:
+        patch.setattr(federated, "validation_mae", lambda *_, left=iter(range(99, 0, -1)): next(left))
+        every = averaged(clients, plan, "regressor", carry=True)
+        found = averaged(clients, replace(plan, checks=checks), "regressor", carry=True)
+    assert [check.steps for check in found[1]] == list(steps)
+    assert same(found[0], every[0]) and found[2] == every[2] and len(found[2]) == 7 * 4
+    losses = [check.loss for check in every[1]]
+    for first, check in zip([0, *steps], found[1]):
+        own = losses[first // 5 : check.steps // 5]
+        assert check.loss == pytest.approx(sum(own) / len(own))
+
+
+@pytest.mark.parametrize(
+    "checks, patience, looked_at, turns", [(10, 3, 4, 4), (5, 2, 3, 6), (20, 3, 3, 3), (1, 1, 1, 10)]
+)
+def test_patience_is_the_same_share_of_the_checks(clients, monkeypatch, checks, patience, looked_at, turns):
+    """Ten rounds that only get worse: of 20 checks there are but 10, and of patience for 3 of them 2."""
+    monkeypatch.setattr(federated, "validation_mae", lambda *_, rising=iter(range(100)): next(rising))
     monkeypatch.setattr(federated, "run_steps", lambda *_: 0.0)
     plan = replace(PLAN, steps=50, checks=checks, patience=patience)
     _, history, moved = averaged(clients, plan, "regressor")
-    assert len(history) == looked_at and len(moved) == 4 * looked_at
+    assert len(history) == looked_at and len(moved) == 4 * turns  # rounds that were never run move nothing
 
 
 # ---------------------------------------------------------------- kills and bad input
@@ -297,20 +314,29 @@ def test_killed_after_every_round_and_resumed_gives_the_same(clients, tmp_path, 
     assert same(found[0], expected[0]) and found[1:] == expected[1:]
 
 
-def test_killed_inside_a_round_loses_only_the_round(clients, alone, tmp_path, monkeypatch):
+@pytest.mark.parametrize("checks", [3, 2, 1])
+def test_killed_inside_a_round_loses_no_more_than_since_the_last_check(
+    clients, tmp_path, monkeypatch, checks
+):
     path, plain, calls = tmp_path / "checkpoint.safetensors", federated.run_steps, iter(range(100))
+    plan = replace(PLAN, checks=checks)
+    expected = averaged(clients, plan, "regressor", carry=True)
 
     def dying(*arguments):
-        if next(calls) == 6:  # the third client of the second round
+        if next(calls) == 10:  # the third client of the third round
             raise KeyboardInterrupt
         return plain(*arguments)
 
     with monkeypatch.context() as patch:
         patch.setattr(federated, "run_steps", dying)
         with pytest.raises(KeyboardInterrupt):
-            averaged(clients, checkpoint=path)
-    found = averaged(clients, checkpoint=path)
-    assert same(found[0], alone[0]) and found[1] == alone[1]
+            averaged(clients, plan, "regressor", carry=True, checkpoint=path)
+        assert path.exists() == (checks > 1)
+        left = iter(range(100))
+        patch.setattr(federated, "run_steps", lambda *arguments: next(left) * 0 + plain(*arguments))
+        found = averaged(clients, plan, "regressor", carry=True, checkpoint=path)
+    assert same(found[0], expected[0]) and found[1:] == expected[1:]
+    assert next(left) == {3: 4, 2: 8, 1: 12}[checks]  # steps of clients that were taken again
 
 
 def other_films(clients):

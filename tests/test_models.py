@@ -149,7 +149,7 @@ def test_soft_argmax_only_looks_at_differences():
 @pytest.mark.parametrize("size", [HEAT, (64, 52), (40, 40)])
 def test_a_blob_sums_to_one_and_its_mean_is_the_landmark(size):
     places = heights(a_patient()).double()
-    inside = places.clamp(4 * models.SPREAD, size[1] / size[0] - 4 * models.SPREAD)
+    inside = places.clamp(4 * models.BLOB, size[1] / size[0] - 4 * models.BLOB)
     assert blob(places, size).sum(-1).sub(1).abs().max() < 1e-9
     found = models.soft_argmax(blob(inside, size).log().unflatten(-1, size))
     assert (found - inside).abs().max() < 1e-4
@@ -161,7 +161,7 @@ def test_a_blob_is_as_wide_as_it_says():
     x, y = ((torch.arange(size) + 0.5) / 32 for size in (26, 32))
     for along, place, at in ((0, x, 26 / 64), (1, y, 0.5)):
         spread = (share.sum(along) * (place - at) ** 2).sum().item() ** 0.5
-        assert spread == pytest.approx(models.SPREAD, rel=0.02)
+        assert spread == pytest.approx(models.BLOB, rel=0.02)
 
 
 # ------------------------------------------------------------------ a closer look
@@ -410,24 +410,32 @@ def test_doubt_is_least_wrong_when_it_is_the_mean_error():
     """The likelihood of a Laplace distribution is greatest where its scale is the mean absolute error."""
     error = torch.tensor([[0.1, 0.3, 0.2, 0.6]] * 3) * torch.tensor([[0.5], [1.0], [1.5]])
     best = error.mean(0) * models.UNIT_DEG
-    least = models.doubt_loss(error, best.expand(3, 4))
+    least = models.laplace(error, best.expand(3, 4))
     for factor in (0.5, 0.9, 1.1, 2.0):
-        assert models.doubt_loss(error, factor * best.expand(3, 4)) > least
+        assert models.laplace(error, factor * best.expand(3, 4)) > least
 
 
 def test_doubt_is_positive_whatever_is_learnt(model):
     wild = models.spread(torch.tensor([-80.0, 0.0, 80.0]))
-    assert (wild > 0).all() and wild.isfinite().all() and wild[1] == models.SPREAD_DEG
-    assert (wild.diff() > 0).all()
+    assert (wild > 0).all() and wild.isfinite().all() and (wild.diff() > 0).all()
+    torch.nn.init.normal_(model.doubt.weight, 0, 3, generator=generator())
     with torch.inference_mode():
-        assert (model(noise(3)).spread_deg > 0).all()
+        doubts = model(noise(3)).spread_deg
+    assert (doubts > 0).all() and doubts.std() > 0
+
+
+def test_before_anything_is_learnt_all_films_are_doubted_alike(model):
+    with torch.inference_mode():
+        assert (model(noise(3)).spread_deg == models.SPREAD_DEG).all()
 
 
 def test_a_wild_error_pulls_no_harder():
-    said = torch.tensor([[30.0, 30 + models.WILD_DEG + 5, -200.0, 30.0]], requires_grad=True)
-    error = models.error_in_units(said, torch.tensor([[20.0, 30.0, 30.0, 32.5]]))
+    landmarks, far = a_patient(), models.WILD_DEG
+    rated = lumbopelvic_angles(landmarks, "left")
+    said = (rated + torch.tensor([[10.0, far + 5, -3 * far, -2.5]])).requires_grad_()
+    error = models.angle_error(said, landmarks)
     error.sum().backward()
-    assert error[0].tolist() == pytest.approx([1, models.WILD_DEG / 10, models.WILD_DEG / 10, 0.25])
+    assert error[0].tolist() == pytest.approx([1, far / 10, far / 10, 0.25], rel=1e-4)
     assert said.grad[0].tolist() == pytest.approx([0.1, 0, 0, -0.1])
 
 
@@ -453,14 +461,15 @@ def test_a_closer_look_learns_a_few_films():
 # ----------------------------------------------------------- what must not matter
 
 
-def test_a_film_is_predicted_alike_whatever_its_batch_mates(model):
+def test_a_film_is_predicted_alike_whatever_its_batch_mates(network, model):
+    atol = 1e-3 if network == "regressor" else 0.05  # plates are short at an untrained glance: steep angles
     film, dark, bright = noise(1), torch.zeros(5, 1, 128, 104), torch.ones(5, 1, 128, 104)
     model.train()  # where batch statistics would show
     with torch.inference_mode():
         alone = model(film)
         for mates in (dark, bright):
             crowd = model(torch.cat([film, mates]))
-            torch.testing.assert_close(crowd.angles_deg[:1], alone.angles_deg, rtol=0, atol=1e-3)
+            torch.testing.assert_close(crowd.angles_deg[:1], alone.angles_deg, rtol=0, atol=atol)
             torch.testing.assert_close(crowd.spread_deg[:1], alone.spread_deg, rtol=0, atol=1e-3)
 
 
