@@ -726,6 +726,9 @@ def test_what_ships_is_complete_and_of_one_specification():
         assert list(outcome.said) == all_jobs(size(name))
         assert record["jobs"].keys() == {job.name for job in outcome.said}
         assert record["size"] == json.loads(json.dumps(asdict(size(name))))
+        assert record["specification"] == reproduction.specification(size(name)), f"run --size {name} again"
+        for network, losses in reproduction.fingerprint(size(name)).items():  # whatever the digest overlooks
+            assert losses == pytest.approx(record["fingerprint"][network], rel=0.01)
         for site, angles in outcome.truth.items():
             assert len(angles) == size(name).test
             assert all(np.isfinite(by_site[site]).all() for by_site in outcome.said.values())
