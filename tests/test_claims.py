@@ -1,6 +1,5 @@
 """The ledger: claims are read strictly, verdicts follow from the rule, and the page from the ledger."""
 
-import copy
 import re
 from datetime import date
 
@@ -8,7 +7,7 @@ import nbformat
 import numpy as np
 import pytest
 import yaml
-from conftest import ABSENT
+from conftest import ABSENT, planted
 from pandas.testing import assert_frame_equal
 from test_scores import PARTICIPANTS, SITES, by_arm, films_of, invent, main_jobs, rng, with_luck, without_jobs
 
@@ -97,20 +96,6 @@ def written(tmp_path):
 @pytest.fixture
 def few(written):
     return written(TABLE)
-
-
-def faulty(path, value):
-    """Copy `TABLE` with one value planted at a path such as ``claims.0.kind``, or taken out."""
-    table = copy.deepcopy(TABLE)
-    *parents, key = (int(part) if part.isdecimal() else part for part in path.split("."))
-    place = table
-    for parent in parents:
-        place = place[parent]
-    if value is ABSENT:
-        del place[key]
-    else:
-        place[key] = value
-    return table
 
 
 # ---------------------------------------------------------------- the file that ships
@@ -226,7 +211,7 @@ def test_a_protocol_may_wait_to_be_fixed(written):
 )
 def test_a_malformed_field_is_named(written, path, value, field, allowed):
     with pytest.raises(InputError) as caught:
-        written(faulty(path, value))
+        written(planted(TABLE, path, value))
     assert caught.value.field == field and allowed in caught.value.allowed
     assert caught.value.value == (None if value is ABSENT else caught.value.value)
 
@@ -313,7 +298,9 @@ def test_only_primary_claims_are_corrected(few, outcome):
 def test_the_correction_can_change_a_verdict(few, written, outcome):
     """p = 0.02 is enough alone, and not as the smaller of two."""
     two = ledger(few, outcome, rng(), resamples=49).set_index("id")
-    alone = ledger(written(faulty("claims.0.primary", False)), outcome, rng(), resamples=49).set_index("id")
+    alone = ledger(
+        written(planted(TABLE, "claims.0.primary", False)), outcome, rng(), resamples=49
+    ).set_index("id")
     assert two.p["better"] == alone.p["better"] == 0.02
     assert (two.verdict["better"], alone.verdict["better"]) == ("undecided", "reproduced")
 
@@ -439,8 +426,7 @@ def test_every_number_of_the_page_comes_from_the_table(few, table):
 
 def test_a_claim_that_differs_says_why_or_that_nobody_knows(written, table):
     differing = table.assign(verdict=["differs", "differs", "undecided", "holds by construction"])
-    because = copy.deepcopy(TABLE)
-    because["claims"][0]["because"] = "our hospitals are more alike."
+    because = planted(TABLE, "claims.0.because", "our hospitals are more alike.")
     text = page(written(because), differing, RUN)
     assert "**differs**, because our hospitals are more alike." in text
     assert "**differs**; not yet explained." in text
