@@ -40,9 +40,11 @@ sample: $(READY)  ## Draw the films of data_synth/sample again
 	rm -rf data_synth/sample
 	$(BIN)/python -m lumbo films --n 3 --out data_synth/sample
 
-bench: $(READY)  ## Measure where the time goes
+bench: $(READY)  ## Measure where the time goes, beside other engines; half an hour
 	$(BIN)/python benchmarks/speed.py
 	$(BIN)/python benchmarks/peers.py
+	$(BIN)/python benchmarks/engines.py
+	$(BIN)/python benchmarks/engines/growth.py
 
 clean:  ## Remove what was built; keep the environment
 	rm -rf _build build dist *.egg-info .pytest_cache .hypothesis

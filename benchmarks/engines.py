@@ -15,7 +15,6 @@ the adapter's lines of code.
 """
 
 import argparse
-import ast
 import json
 import os
 import platform
@@ -26,7 +25,6 @@ import sys
 import tempfile
 import threading
 import time
-import tokenize
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -41,9 +39,6 @@ ADAPTERS = Path(__file__).resolve().parent / "engines"
 SHARED = ("torch", "numpy", "pandas", "safetensors")  # what lumbo's training needs, as pinned for the book
 LIMIT_S = 600  # a run that takes longer has failed
 EVERY_S = 1.0  # between two looks at a run's processes
-NO_CODE = (
-    tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER,
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -299,14 +294,7 @@ def summary(contender: Contender, costs: list[dict]) -> dict:
 
 def lines(path: Path) -> int:
     """Count lines of code: no blank ones, comments or docstrings."""
-    with tokenize.open(path) as file:
-        tokens = list(tokenize.generate_tokens(file.readline))
-    used = {n for t in tokens if t.type not in NO_CODE for n in range(t.start[0], t.end[0] + 1)}
-    texts = [
-        node for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-    ]  # fmt: skip
-    return len(used - {n for text in texts for n in range(text.lineno, text.end_lineno + 1)})
+    return len(store.bare_code(path.read_text(encoding="utf-8")).splitlines())
 
 
 COLUMNS = {  # heading: key and format

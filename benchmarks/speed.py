@@ -36,9 +36,8 @@ def bare_loop(model, data, plan, steps: int) -> None:
     films, landmarks = torch.from_numpy(data.films), torch.from_numpy(data.rated_landmarks_px).float()
     for step in range(steps):
         index = torch.arange(plan.batch) + step * plan.batch % max(1, len(data) - plan.batch)
-        loss = model.loss(
-            *training.augment(films[index], landmarks[index], plan, np.random.default_rng(step))
-        )
+        rng = np.random.default_rng(step)
+        loss = model.loss(*training.augment(films[index], landmarks[index], plan, rng), rng)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
