@@ -23,14 +23,15 @@ from lumbo.reproduction import ARMS, Job
 WORLD = 5000  # its seed: the sizes stand as in the hospitals' files
 STEPS = {"landmarks": 2000, "regressor": 2000}
 LOCAL = "aspen", "dogwood"  # the largest and the smallest
-RATES = [{"learning_rate": rate} for rate in (7.5e-4, 1.5e-3, 3e-3, 6e-3)]
-DECAY = {"learning_rate": 3e-3, "weight_decay": 1e-2}
-OFTEN = [rate | {"epochs": 0.25} for rate in RATES]  # four rounds where there was one
-TRIALS = {
-    "local": [*RATES, DECAY],
-    "centralized": [*RATES, DECAY],
-    "federated": [*OFTEN, {"learning_rate": 3e-3, "epochs": 0.1}],
-}
+ALONE = [
+    *({"learning_rate": rate} for rate in (7.5e-4, 1.5e-3, 3e-3, 6e-3)),
+    {"learning_rate": 3e-3, "weight_decay": 1e-2},
+]
+TOGETHER = [  # a mean of several clients moves like one model with larger batches: rates twice as large
+    *({"learning_rate": rate, "epochs": 0.25} for rate in (1.5e-3, 3e-3, 6e-3, 1.2e-2)),
+    {"learning_rate": 6e-3, "epochs": 0.1},
+]
+TRIALS = {"local": ALONE, "centralized": ALONE, "federated": TOGETHER}
 FILE = Path(__file__).parents[1] / "data_synth/reference/tuning.json"
 
 
@@ -62,12 +63,14 @@ def main():
 def measure(network: str, arm: str, trial: dict) -> dict:
     """Train one trial and return its validation error, the mean over hospitals for local models."""
     what = reproduction.size("fast")
-    what = replace(what, plan=replace(what.plan, steps=STEPS[network], **trial))
+    plan = replace(what.plan, steps=STEPS[network], **trial)
     sites = LOCAL if arm == "local" else ("",)
     errors = []
     for site in sites:
         job = Job(network, arm, WORLD, site)
-        _, history = reproduction.train(job, what, training.pick_device("cpu"))
+        _, history = reproduction.train(
+            job, reproduction.clients(what, job), plan, training.pick_device("cpu")
+        )
         errors.append(min(check.validation_mae for check in history))
     return {
         "network": network,

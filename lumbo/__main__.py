@@ -148,7 +148,7 @@ def _add_claims(commands) -> argparse.ArgumentParser:
     )
     judge.add_argument("--size", default="full", help="which results (default: full)")
     judge.add_argument(
-        "--claims", type=Path, default=Path("book/claims.yml"), help="the claims and their tolerances"
+        "--claims", type=Path, help="the claims and their tolerances (default: those that ship)"
     )
     judge.add_argument("--out", type=Path, default=Path("book/claims.md"), help="page to write")
     judge.set_defaults(command=ledger)

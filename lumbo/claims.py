@@ -1,6 +1,6 @@
 """The paper's claims, each with a rule fixed in advance, and what our run says about it.  Taught in ch10.
 
-``book/claims.yml`` holds the claims as data.  A claim about a number says where the number must
+``data_synth/claims.yml`` holds the claims as data.  A claim about a number says where the number must
 lie; the verdict follows from its interval and p-value by `verdict` and by nothing else.
 """
 
@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -119,16 +120,17 @@ QUANTITIES: dict[str, Callable[..., Estimate]] = {
 # Reading
 
 
-def read(path: Path) -> Claims:
-    """Read and check a file of claims.
+def read(path: Path | None = None) -> Claims:
+    """Read and check a file of claims, by default the one that ships with the book.
 
     Raises
     ------
     InputError
         Naming file or field, the value, and what is allowed.
     """
+    path = path or files("data_synth").joinpath("claims.yml")
     try:
-        table = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        table = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise InputError(str(path), str(error), "a readable YAML file") from error
     fields("claims.yml", table, {"protocol", "claims"})
@@ -293,7 +295,7 @@ def page(claims: Claims, table: pd.DataFrame, run: dict) -> str:
     Parameters
     ----------
     claims : from `read`;  table : from `ledger`
-    run : from `reproduction.read_run`; specification, commit, hardware and seconds are printed
+    run : from `reproduction.read_run`; specification, seeds, commit, hardware and seconds are printed
 
     Raises
     ------
@@ -303,14 +305,14 @@ def page(claims: Claims, table: pd.DataFrame, run: dict) -> str:
     check(claims, run)
     rows = {row.id: row for row in table.itertuples()}
     sections = [_section(claim, rows[claim.id], claims) for claim in claims.claims]
-    parts = [_opening(claims), _glance(claims, rows), *sections, _origin(claims, run)]
+    parts = [_opening(claims, run), _glance(claims, rows), *sections, _origin(claims, run)]
     return "\n\n".join(parts) + "\n"
 
 
-def _opening(claims: Claims) -> str:
+def _opening(claims: Claims, run: dict) -> str:
     count = sum(claim.primary for claim in claims.claims)
     return f"""\
-% Written by `python -m lumbo claims` from claims.yml and the stored predictions: change those, not this.
+% Written by `python -m lumbo claims` from data_synth/claims.yml and the stored predictions: change those, not this.
 
 # What became of the paper's claims
 
@@ -327,7 +329,7 @@ Every film behind these numbers is synthetic. Nothing here may be used to measur
 What is measured, how far it may be off, and the rule of the verdict were fixed on {claims.protocol.fixed},
 before the first full run. Numbers are mean absolute errors over all four angles, against *rated* angles, of
 the network called `{claims.protocol.network}`; every hospital has the same weight. Intervals hold 95 % and
-count two kinds of luck at once: which patients were tested, and what the seed gave to training.
+count two kinds of luck at once: which patients were tested, and what the seed gave to training. {_seeds(claims, run)}
 
 - **reproduced**: the whole interval lies where the claim allows, and the one-sided p is at most
   {claims.protocol.alpha:g}. For the {count} primary claims, p is first corrected for their number after Holm.
@@ -339,6 +341,16 @@ count two kinds of luck at once: which patients were tested, and what the seed g
 "External" can be read in three ways, and the summary that we have of the paper does not say which it meant:
 another *participant* (the local model has not seen that hospital, the federated one has), an *outsider*
 (neither has), or a hospital *left out* of the federation."""
+
+
+def _seeds(claims: Claims, run: dict) -> str:
+    """Say how many of the planned seeds there are."""
+    there, planned = len(run["seeds"]), run["size"]["seeds"][claims.protocol.network]
+    if there < planned:
+        return (
+            f"Of {planned} seeds that were planned, {there} have been trained: **verdicts may still change**."
+        )
+    return f"There are {there} seeds, as planned."
 
 
 def _glance(claims: Claims, rows: dict) -> str:

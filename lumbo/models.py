@@ -9,6 +9,7 @@ Inside a network a place on a film is ``(x, y)`` in *film heights* from its uppe
 corner, so nothing depends on the number of pixels; outside it is in pixels.
 """
 
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -97,10 +98,13 @@ class LandmarkNet(nn.Module):
     def forward(self, films: Tensor) -> Prediction:
         """Predict landmarks and angles from films (n, 1, h, w)."""
         points = soft_argmax(self.glance(films))
-        for _ in range(LOOKS):
-            points, spread_deg = self.look(films, *aim(points))
-        landmarks_px = points * films.shape[-2] - 0.5
-        return Prediction(angles.lumbopelvic_angles(points, "left"), spread_deg, landmarks_px)
+        for _ in range(LOOKS - 1):
+            points, _ = self.look(films, *aim(points))
+        straight, left, right = (self.look(films, *aside(*aim(points), side)) for side in (0, -1, 1))
+        points, spread_deg = straight
+        said = torch.stack([angles.lumbopelvic_angles(p, "left") for p, _ in (straight, left, right)])
+        doubt = torch.hypot(spread_deg, said.std(0, correction=0))
+        return Prediction(said[0], doubt, points * films.shape[-2] - 0.5)
 
     def look(self, films: Tensor, middle: Tensor, along: Tensor) -> tuple[Tensor, Tensor]:
         """Look closer at every pair, aimed as `aim` says: its points (n, 6, 2) and their doubt in degrees."""
@@ -129,8 +133,7 @@ class Encoder(nn.Module):
     def __init__(self):
         super().__init__()
         self.stem = nn.Sequential(nn.Conv2d(1, CHANNELS[0], 7, 4, 3), nn.GroupNorm(8, CHANNELS[0]), nn.ReLU())
-        steps = zip(CHANNELS, CHANNELS[1:])
-        self.stages = nn.ModuleList(nn.Sequential(block(a, b, 2), block(b, b)) for a, b in steps)
+        self.stages = nn.ModuleList(nn.Sequential(block(a, b, 2), block(b, b)) for a, b in pairwise(CHANNELS))
 
     def forward(self, films: Tensor) -> list[Tensor]:
         """Return the features of each scale, finest first."""
@@ -204,6 +207,17 @@ def misaim(middle: Tensor, along: Tensor, rng: np.random.Generator) -> tuple[Ten
     """Shift and turn what `aim` says at random, by `MISS` and `TILT`."""
     shift = torch.from_numpy(rng.normal(0, MISS, middle.shape)).to(middle)
     angle = torch.from_numpy(rng.normal(0, TILT, middle.shape[:2])).to(middle)
+    return askew(middle, along, shift, angle)
+
+
+def aside(middle: Tensor, along: Tensor, side: int) -> tuple[Tensor, Tensor]:
+    """Shift what `aim` says by `MISS` to one side, -1 or 1, and turn it by `TILT`; 0 leaves it."""
+    shift = middle.new_tensor([side * MISS, 0.0])
+    return askew(middle, along, shift, middle.new_full(middle.shape[:2], side * TILT))
+
+
+def askew(middle: Tensor, along: Tensor, shift: Tensor, angle: Tensor) -> tuple[Tensor, Tensor]:
+    """Shift (n, 3, 2), in film heights, and turn (n, 3), in radians, what `aim` says."""
     return middle + shift, turn(along, torch.stack([angle.cos(), angle.sin()], -1))
 
 

@@ -36,12 +36,7 @@ from lumbo.training import Check, Plan
 
 ARMS = ("local", "centralized", "federated")
 TRAINING_SEEDS = 1000  # patients of training seed s have seed s + 1000; test patients have seed 0
-TUNABLE = {
-    "learning_rate",
-    "weight_decay",
-    "warmup",
-    "epochs",
-}  # fields of a plan that an arm may have of its own
+TUNABLE = {"learning_rate", "weight_decay", "warmup", "epochs"}  # what an arm may have of its own in its plan
 HELD_OUT = 6  # a point of the learning curve has one validation film for so many training films, at least 8
 
 
@@ -199,7 +194,7 @@ def clients(what: Size, job: Job) -> list[Client]:
     return sorted(found, key=lambda client: -len(client.train))
 
 
-def test_sets(what: Size, site: str = "") -> dict[str, FilmSet]:
+def tested_films(what: Size, site: str = "") -> dict[str, FilmSet]:
     """Return every hospital's test films, or one's, by name: the same patients for every arm and seed."""
     return {
         name: hospitals.film_set(h, "test", 0, min(what.test, h.patients["test"]), what.long_side_px)
@@ -208,35 +203,31 @@ def test_sets(what: Size, site: str = "") -> dict[str, FilmSet]:
     }
 
 
-test_sets.__test__ = False  # pytest would take it for a test
-
-
-def tune(what: Size, job: Job) -> Size:
-    """Return the size with what was tuned for the network and the arm of a job in its plan."""
-    return replace(what, plan=replace(what.plan, **tuned()[job.network][job.arm]))
+def plan_of(what: Size, job: Job) -> Plan:
+    """Return the plan of a size with what was tuned for the network and the arm of a job."""
+    return replace(what.plan, **tuned()[job.network][job.arm])
 
 
 def train(
     job: Job,
-    what: Size,
+    sites: list[Client],
+    plan: Plan,
     device: torch.device,
     checkpoint: Path | None = None,
     report: Callable[[Check], None] = lambda check: None,
 ) -> tuple[torch.nn.Module, list[Check]]:
-    """Train the model of one job as `what.plan` says; every arm of a seed starts from the same weights.
+    """Train the model of one job on the films of `sites`; every arm of a seed starts from the same weights.
 
     Hospitals are few and known, so each keeps its optimiser state from round to round.
     """
-    sites = clients(what, job)
-    model = models.build(job.network, job.seed).to(device)
-    how, seed = what.plan, (job.seed,)
+    model, seed = models.build(job.network, job.seed).to(device), (job.seed,)
     if job.arm == "federated":
         history, _ = federated.fedavg(
-            model, sites, how, seed, carry=True, checkpoint=checkpoint, report=report
+            model, sites, plan, seed, carry=True, checkpoint=checkpoint, report=report
         )
         return model, history
     films, held = hospitals.pool([c.train for c in sites]), hospitals.pool([c.validation for c in sites])
-    return model, training.fit(model, films, held, how, seed, checkpoint, report)
+    return model, training.fit(model, films, held, plan, seed, checkpoint, report)
 
 
 def run(
@@ -314,14 +305,15 @@ def read_outcome(folder: Path) -> Outcome:
 
 
 def read_run(folder: Path) -> dict:
-    """Read where the shards of a folder come from, as one: jobs and commits together, seconds added up."""
+    """Read where the shards of a folder come from, as one: seeds, jobs and commits together, seconds added up."""
     shards = sorted(Path(folder).glob("seed*.safetensors"), key=_seed_of)
     notes = [_read_note(path.with_suffix(".json")) for path in shards]
     require(bool(notes), str(folder), "no shard", "what an experiment left")
     seconds = {kind: round(sum(note["seconds"][kind] for note in notes), 1) for kind in notes[0]["seconds"]}
     commits = sorted({str(note["commit"]) for note in notes})
     trained = {name: job for note in notes for name, job in note["jobs"].items()}
-    return notes[0] | {"commit": ", ".join(commits), "seconds": seconds, "jobs": trained}
+    together = {"seeds": list(map(_seed_of, shards)), "commit": ", ".join(commits)}
+    return notes[0] | together | {"seconds": seconds, "jobs": trained}
 
 
 def reference(name: str) -> tuple[Outcome, dict]:
@@ -397,7 +389,7 @@ def _draw_films(what: Size, todo: list[Job], pool: Executor) -> None:
     """Put all films in the cache, the sets side by side, before jobs share them."""
     alone = [job for job in todo if job.site]
     sets = [pool.submit(clients, what, job) for job in alone]
-    for drawn in [*sets, *(pool.submit(test_sets, what, site) for site in hospitals.hospitals())]:
+    for drawn in [*sets, *(pool.submit(tested_films, what, site) for site in hospitals.hospitals())]:
         drawn.result()
 
 
@@ -411,8 +403,8 @@ def _run_job(job, what, out, key, device, stop, report) -> None:
             raise KeyboardInterrupt
 
     unfinished = out / "jobs" / f"{job.name}.unfinished-{key}.safetensors"
-    model, history = train(job, tune(what, job), device, unfinished, checked)
     sites = clients(what, job)
+    model, history = train(job, sites, plan_of(what, job), device, unfinished, checked)
     factors = _calibrate(model, hospitals.pool([site.validation for site in sites]))
     models.save(
         out / "jobs" / f"{job.name}.weights.safetensors", model, {"job": asdict(job), "specification": key}
@@ -441,7 +433,7 @@ def _calibrate(model, held: FilmSet) -> np.ndarray:
 def _test(model, what: Size, factors: np.ndarray) -> dict[str, np.ndarray]:
     """Predict every hospital's test films: angles by hospital, and half-widths of their intervals."""
     tested = {}
-    for site, test in test_sets(what).items():
+    for site, test in tested_films(what).items():
         said = training.predict(model, test.films)
         within = said.spread_deg[..., None] * factors.T
         tested |= {site: said.angles_deg.astype(np.float32), f"{site}/within": within.astype(np.float16)}
@@ -455,7 +447,7 @@ def _write_shard(what: Size, seed: int, out: Path, origin: dict) -> None:
         tested, note = store.load_tensors(_prediction_file(out, job))
         arrays |= {f"{job.name}/{name}": values for name, values in tested.items()}
         notes[job.name] = note
-    for site, test in test_sets(what).items():
+    for site, test in tested_films(what).items():
         arrays[f"rated/{site}"] = test.rated_angles_deg.astype(np.float32)
         arrays[f"truth/{site}"] = test.angles_deg.astype(np.float32)
     trained = [{"job": note["job"], "films": note["films"]} for note in notes.values()]
@@ -560,7 +552,7 @@ def _processor() -> str:
 
 _SHAPING = (
     *(evaluation.angle_errors, evaluation.interval_factors),
-    *(patients, clients, test_sets, tune, train, _calibrate, _test),
+    *(patients, clients, tested_films, plan_of, train, _calibrate, _test),
 )
 _CODE = store.content_key(
     *(models, training, federated),

@@ -57,12 +57,12 @@ class Draws:
 # Which test is which
 
 
-def test_kind(job: Job, site: str) -> str:
+def kind_of_test(job: Job, site: str) -> str:
     """Say what testing a model on a hospital's films is, one of `TESTS`.
 
-    >>> [test_kind(Job("landmarks", "local", 0, "aspen"), site) for site in ("aspen", "birch", "elm")]
+    >>> [kind_of_test(Job("landmarks", "local", 0, "aspen"), site) for site in ("aspen", "birch", "elm")]
     ['internal', 'participant', 'outsider']
-    >>> test_kind(Job("landmarks", "federated", 0, without="birch"), "birch")
+    >>> kind_of_test(Job("landmarks", "federated", 0, without="birch"), "birch")
     'left out'
     """
     if hospitals.hospital(site).role == "outsider":
@@ -85,7 +85,7 @@ def results(outcome: Outcome, rng: np.random.Generator, resamples: int = 1000) -
     rows = []
     for job, by_site in outcome.said.items():
         for site, predicted in by_site.items():
-            head = asdict(job) | {"tested_on": site, "test": test_kind(job, site)}
+            head = asdict(job) | {"tested_on": site, "test": kind_of_test(job, site)}
             for name in ("rated", "truth"):
                 angles, again = getattr(outcome, name)[site], np.random.default_rng(seeds[site])
                 table = evaluation.summary(predicted, angles, again, resamples, reference=name)
@@ -471,7 +471,7 @@ def _pairs(outcome: Outcome, network: str, reading: Reading) -> list[tuple[Job, 
 
 
 def _tested(outcome, jobs, test) -> list[tuple[Job, str]]:
-    pairs = [(job, site) for job in jobs for site in outcome.said[job] if test_kind(job, site) == test]
+    pairs = [(job, site) for job in jobs for site in outcome.said[job] if kind_of_test(job, site) == test]
     return sorted(pairs, key=lambda pair: (astuple(pair[0]), pair[1]))
 
 
@@ -553,7 +553,7 @@ def _intervals(sampled) -> np.ndarray:
 
 def _typical_width(outcome, job) -> np.ndarray:
     """Median half-width of a model's 95 % intervals on its internal test films, by angle: (4,)."""
-    sites = [site for site in outcome.said[job] if test_kind(job, site) == "internal"]
+    sites = [site for site in outcome.said[job] if kind_of_test(job, site) == "internal"]
     return np.median(np.concatenate([outcome.within[job][site][..., 1] for site in sites]), axis=0)
 
 

@@ -20,6 +20,8 @@ RUN = {
     "commit": "c0ffee",
     "hardware": {"processor": "Abacus 9", "cores": 2, "gpu": None},
     "seconds": {"drawing": 12.0, "training": 1234.0},
+    "seeds": [0, 1, 2, 3],
+    "size": {"seeds": {"landmarks": 4, "regressor": 2}},
 }
 PROTOCOL = {
     "specification": RUN["specification"],
@@ -102,8 +104,8 @@ def few(written):
 
 
 @pytest.fixture(scope="module")
-def shipped(root) -> Claims:
-    return read(root / "book" / "claims.yml")
+def shipped() -> Claims:
+    return read()
 
 
 def test_the_shipped_claims_are_about_the_frozen_films(shipped):
@@ -269,7 +271,7 @@ def worlds(shipped, world):
 
 def test_a_world_as_the_paper_says_is_reproduced(shipped):
     def as_they_say(job, site):
-        kind = scores.test_kind(job, site)
+        kind = scores.kind_of_test(job, site)
         if job.arm != "local":
             return 5.2 if kind == "internal" else 6.5
         return {"internal": 11.7, "participant": 13.5, "outsider": 13.4}[kind] - 0.4 * np.log2(films_of(job))
@@ -430,6 +432,12 @@ def test_a_claim_that_differs_says_why_or_that_nobody_knows(written, table):
     text = page(written(because), differing, RUN)
     assert "**differs**, because our hospitals are more alike." in text
     assert "**differs**; not yet explained." in text
+
+
+def test_the_page_says_whether_seeds_are_missing(few, table):
+    assert "There are 4 seeds, as planned." in page(few, table, RUN)
+    more = page(few, table, RUN | {"size": {"seeds": {"landmarks": 8}}})
+    assert "Of 8 seeds that were planned, 4 have been trained: **verdicts may still change**." in more
 
 
 def test_a_gpu_is_named_where_there_was_one(few, table):

@@ -98,7 +98,7 @@ def test_version_and_help(call):
             ["reproduce", "--size", "wide", "--seed", "2"],
             "seed: got 2; allowed: a whole number from 0 to 1",
         ),
-        (["claims"], "book/claims.yml: got"),  # not in a checkout
+        (["claims", "--claims", "none.yml"], "none.yml: got"),
         (["claims", "--claims", "no.yml"], "no.yml: got"),
         (["claims", "--seed", "1"], "option: got '--seed 1'; allowed: claims [-h]"),
         (
@@ -283,6 +283,8 @@ def judged(tmp_path, monkeypatch):
         "commit": "c0ffee",
         "hardware": {"processor": "Abacus 9", "cores": 2, "gpu": None},
         "seconds": {"drawing": 12.0, "training": 1234.0},
+        "seeds": [0, 1, 2, 3],
+        "size": {"seeds": {"landmarks": 4}},
     }
     outcome, asked = complete(), []
     monkeypatch.setattr(reproduction, "reference", lambda name: asked.append(name) or (outcome, run))

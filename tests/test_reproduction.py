@@ -146,7 +146,10 @@ def starts():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(reproduction.training, "fit", fit)
         patch.setattr(reproduction.federated, "fedavg", fedavg)
-        return {job: reproduction.train(job, what, cpu)[1][0] for job in all_jobs(what)}
+        return {
+            job: reproduction.train(job, reproduction.clients(what, job), what.plan, cpu)[1][0]
+            for job in all_jobs(what)
+        }
 
 
 def test_every_model_of_a_seed_starts_from_the_same_weights(starts):
@@ -214,7 +217,7 @@ def prints(films):
 
 def test_no_patient_is_met_twice():
     what = tiny()
-    sets = {"test": hospitals.pool(list(reproduction.test_sets(what).values()))}
+    sets = {"test": hospitals.pool(list(reproduction.tested_films(what).values()))}
     for seed in (0, 1):
         clients = reproduction.clients(what, Job("regressor", "centralized", seed))
         sets[f"training {seed}"] = hospitals.pool([client.train for client in clients])
@@ -225,18 +228,20 @@ def test_no_patient_is_met_twice():
 
 
 def test_test_patients_belong_to_no_seed():
-    one, other = (reproduction.test_sets(what) for what in (tiny(), tiny(seeds={"regressor": 7}, share=0.02)))
+    one, other = (
+        reproduction.tested_films(what) for what in (tiny(), tiny(seeds={"regressor": 7}, share=0.02))
+    )
     assert list(one) == [*PARTICIPANTS, *OUTSIDERS]
     for name in one:
         np.testing.assert_array_equal(one[name].films, other[name].films)
-    assert list(reproduction.test_sets(tiny(), "elm")) == ["elm"]
+    assert list(reproduction.tested_films(tiny(), "elm")) == ["elm"]
 
 
 @pytest.mark.parametrize("what", [LESSON, FAST, FULL], ids=lambda what: what.name)
 def test_federated_training_sees_as_many_films_as_centralized_and_no_more(what):
     for job in all_jobs(what):
         if job.arm == "federated":
-            plan = reproduction.tune(what, job).plan
+            plan = reproduction.plan_of(what, job)
             counts = patients(job.seed)
             films = [max(1, round(counts[s]["training"] * what.share)) for s in counts if s != job.without]
             clients = [federated.Client("", range(n), None) for n in films]
@@ -253,7 +258,7 @@ def test_the_steps_taken_are_within_the_budget(finished):
     for job in jobs(what, 0):
         last = note_of(finished, job)["history"][-1][0]
         if job.arm == "federated":
-            plan = reproduction.tune(what, job).plan
+            plan = reproduction.plan_of(what, job)
             per_round = sum(federated.local_steps(c, plan) for c in reproduction.clients(what, job))
             assert last % per_round == 0 and 12 - per_round < last <= 12
         else:
@@ -272,9 +277,9 @@ TUNED = {
 def test_every_model_is_trained_as_it_was_tuned(tmp_path, monkeypatch):
     plans, plain = {}, reproduction.train
 
-    def watched(job, what, *rest):
-        plans[job] = what.plan
-        return plain(job, what, *rest)
+    def watched(job, sites, plan, *rest):
+        plans[job] = plan
+        return plain(job, sites, plan, *rest)
 
     monkeypatch.setattr(reproduction, "tuned", lambda: TUNED)
     monkeypatch.setattr(reproduction, "train", watched)
@@ -290,13 +295,22 @@ def test_what_was_tuned_belongs_to_the_specification(monkeypatch):
     assert reproduction.specification(tiny()) != before
 
 
+def test_what_ships_as_tuned_is_the_best_of_equally_many_trials(root):
+    trials = json.loads((root / "data_synth" / "reference" / "tuning.json").read_text())
+    for network, arms in reproduction.tuned().items():
+        for arm, chosen in arms.items():
+            tried = [one for one in trials if (one["network"], one["arm"]) == (network, arm)]
+            assert len(tried) == 5 and len({one["steps"] for one in tried}) == 1
+            assert min(tried, key=lambda one: one["validation_mae"])["trial"] == chosen
+
+
 def test_what_ships_as_tuned_is_complete():
     found = reproduction.tuned()
     assert {(network, arm) for network in found for arm in found[network]} == {
         (network, arm) for network in models.NETWORKS for arm in ARMS
     }
     for job in all_jobs(FULL):
-        reproduction.tune(FULL, job)  # a plan refuses what cannot be
+        reproduction.plan_of(FULL, job)  # a plan refuses what cannot be
 
 
 @pytest.mark.parametrize(
@@ -332,7 +346,7 @@ def test_a_run_leaves_everything(finished_wide):
 
 def test_weights_and_predictions_belong_together(finished):
     what = tiny()
-    tests = reproduction.test_sets(what)
+    tests = reproduction.tested_films(what)
     for job in jobs(what, 0):
         model = models.load(finished / "jobs" / f"{job.name}.weights.safetensors")
         said, note = store.load_tensors(finished / "jobs" / f"{job.name}.predictions.safetensors")
@@ -353,7 +367,7 @@ def test_weights_and_predictions_belong_together(finished):
 def test_the_outcome_is_what_every_model_said(finished_wide):
     outcome, what = read_outcome(finished_wide), wide()
     assert list(outcome.said) == list(outcome.within) == list(outcome.films) == all_jobs(what)
-    tests = reproduction.test_sets(what)
+    tests = reproduction.tested_films(what)
     for job in outcome.said:
         stored, note = store.load_tensors(finished_wide / "jobs" / f"{job.name}.predictions.safetensors")
         assert outcome.films[job] == note["films"]
@@ -720,10 +734,11 @@ def test_what_ships_is_complete_and_of_one_specification():
     """Every size whose results are there, and every network."""
     folder = reproduction.files("data_synth").joinpath("reference")
     shipped = [name for name in reproduction.sizes() if folder.joinpath(name).is_dir()]
-    assert "fast" in shipped
+    assert shipped == ["full"]
     for name in shipped:
         outcome, record = reproduction.reference(name)
-        assert list(outcome.said) == all_jobs(size(name))
+        assert record["seeds"] == list(seeds(size(name)))[: len(record["seeds"])]  # it grows seed by seed
+        assert list(outcome.said) == [job for seed in record["seeds"] for job in jobs(size(name), seed)]
         assert record["jobs"].keys() == {job.name for job in outcome.said}
         assert record["size"] == json.loads(json.dumps(asdict(size(name))))
         assert record["specification"] == reproduction.specification(size(name)), f"run --size {name} again"

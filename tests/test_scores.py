@@ -72,7 +72,7 @@ def invent(jobs, error, films=24, hard=1.0, seed=0):
 
 def by_arm(job, site):
     """Planted errors, far from zero."""
-    kind = scores.test_kind(job, site)
+    kind = scores.kind_of_test(job, site)
     return {"local": 14.0, "centralized": 9.0, "federated": 9.5}[job.arm] + (kind != "internal")
 
 
@@ -124,7 +124,7 @@ def planted():
     ids=lambda value: value.name if isinstance(value, Job) else "",
 )
 def test_kinds_of_test(job, kinds):
-    found = [scores.test_kind(job, site) for site in SITES]
+    found = [scores.kind_of_test(job, site) for site in SITES]
     assert found == [kind.replace("_", " ") for kind in kinds.split()]
 
 
@@ -164,7 +164,7 @@ def test_the_main_table_against_an_explicit_bootstrap(planted, reference):
                     np.abs(said[site] - target[site])[chosen[site]]
                     for job, said in planted.said.items()
                     if (job.network, job.arm, job.seed, job.without) == (row.network, row.arm, seed, "")
-                    and scores.test_kind(job, site) == row.test
+                    and scores.kind_of_test(job, site) == row.test
                 ]
                 over_sites += [np.mean(errors, axis=(0, 1))] if errors else []
             over_seeds.append(np.mean(over_sites, axis=0))
