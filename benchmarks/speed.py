@@ -31,13 +31,13 @@ def medians(**works) -> dict[str, float]:
 
 
 def bare_loop(model, data, plan, steps: int) -> None:
-    """Take the same steps as `training.run_steps` with nothing around them."""
+    """Take the steps of `training.run_steps`, to the bit, with nothing around them."""
     optimizer = training.new_optimizer(model, plan)
     films, landmarks = torch.from_numpy(data.films), torch.from_numpy(data.rated_landmarks_px).float()
-    for step in range(steps):
-        index = torch.arange(plan.batch) + step * plan.batch % max(1, len(data) - plan.batch)
-        rng = np.random.default_rng(step)
+    for step, index in zip(range(steps), training.batches(len(data), plan.batch, (0,))):
+        rng = np.random.default_rng([0, 1, step])
         loss = model.loss(*training.augment(films[index], landmarks[index], plan, rng), rng)
+        optimizer.param_groups[0]["lr"] = training.learning_rate(plan, step / steps)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -387,7 +387,12 @@ def _run_shard(what, seed, todo, out, key, workers, place, report) -> None:
 
 def _draw_films(what: Size, todo: list[Job], pool: Executor) -> None:
     """Put all films in the cache, the sets side by side, before jobs share them."""
-    alone = [job for job in todo if job.site]
+    everyone = [h.name for h in hospitals.participants()]
+    alone = dict.fromkeys(  # every hospital once, not once for each model that learns from it
+        replace(job, network="", arm="local", site=site, without="")
+        for job in todo
+        for site in ([job.site] if job.site else everyone)
+    )
     sets = [pool.submit(clients, what, job) for job in alone]
     for drawn in [*sets, *(pool.submit(tested_films, what, site) for site in hospitals.hospitals())]:
         drawn.result()

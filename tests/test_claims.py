@@ -11,7 +11,7 @@ from conftest import ABSENT, planted
 from pandas.testing import assert_frame_equal
 from test_scores import PARTICIPANTS, SITES, by_arm, films_of, invent, main_jobs, rng, with_luck, without_jobs
 
-from lumbo import claims, hospitals, scores
+from lumbo import claims, hospitals, reproduction, scores
 from lumbo.claims import Claims, ledger, page, read, verdict
 from lumbo.errors import InputError
 
@@ -377,6 +377,12 @@ def table(tmp_path_factory, outcome):
     path = tmp_path_factory.mktemp("page") / "claims.yml"
     path.write_text(yaml.safe_dump(TABLE))
     return ledger(read(path), outcome, rng(), resamples=499)
+
+
+def test_the_committed_page_is_what_the_command_writes(shipped, root):
+    outcome, run = reproduction.reference("full")
+    made = page(shipped, ledger(shipped, outcome, np.random.default_rng(0)), run)
+    assert (root / "book" / "claims.md").read_text(encoding="utf-8") == made, "make claims"
 
 
 def test_the_page_needs_the_run_for_which_the_claims_were_fixed(few, table):
