@@ -304,8 +304,9 @@ def page(claims: Claims, table: pd.DataFrame, run: dict) -> str:
     """
     check(claims, run)
     rows = {row.id: row for row in table.itertuples()}
-    sections = [_section(claim, rows[claim.id], claims) for claim in claims.claims]
-    parts = [_opening(claims, run), _glance(claims, rows), *sections, _origin(claims, run)]
+    heading = "Verdict so far" if _missing(claims, run) else "Verdict"
+    sections = [_section(claim, rows[claim.id], claims, heading) for claim in claims.claims]
+    parts = [_opening(claims, run), _glance(claims, rows, heading), *sections, _origin(claims, run)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -343,30 +344,33 @@ another *participant* (the local model has not seen that hospital, the federated
 (neither has), or a hospital *left out* of the federation."""
 
 
+def _missing(claims: Claims, run: dict) -> int:
+    """Count the planned seeds of the network that carries the claims that are not there yet."""
+    planned = range(run["size"]["seeds"][claims.protocol.network])
+    return len(set(planned) - set(run["seeds"]))
+
+
 def _seeds(claims: Claims, run: dict) -> str:
-    """Say how many of the planned seeds there are."""
-    there, planned = len(run["seeds"]), run["size"]["seeds"][claims.protocol.network]
-    if there < planned:
-        return (
-            f"Of {planned} seeds that were planned, {there} have been trained: **verdicts may still change**."
-        )
-    return f"There are {there} seeds, as planned."
+    planned, missing = run["size"]["seeds"][claims.protocol.network], _missing(claims, run)
+    if missing:
+        return f"Of {planned} planned seeds, {missing} are still to be trained: **verdicts are provisional**."
+    return f"There are {planned} seeds, as planned."
 
 
-def _glance(claims: Claims, rows: dict) -> str:
-    lines = ["## At a glance", "", "| claim | ours | verdict |", "|---|---|---|"]
+def _glance(claims: Claims, rows: dict, heading: str) -> str:
+    lines = ["## At a glance", "", f"| claim | ours | {heading.lower()} |", "|---|---|---|"]
     for claim in claims.claims:
         value = _degrees(rows[claim.id].value) if claim.quantity else "–"
         lines.append(f"| {claim.title} | {value} | {rows[claim.id].verdict} |")
     return "\n".join(lines)
 
 
-def _section(claim: Claim, row, claims: Claims) -> str:
+def _section(claim: Claim, row, claims: Claims, heading: str) -> str:
     lines = [f"## {claim.title}", "", f"> {claim.words}", "", *_numbers(claim, row, claims)]
     if claim.cell:
         notebook, _, cell = claim.cell.partition("/")
         lines.append(f"- Shown in: [{notebook}](../notebooks/{notebook}.ipynb), cell `{cell}`")
-    return "\n".join([*lines, f"- Verdict: {_sentence(claim, row.verdict)}"])
+    return "\n".join([*lines, f"- {heading}: {_sentence(claim, row.verdict)}"])
 
 
 def _numbers(claim: Claim, row, claims: Claims) -> list[str]:

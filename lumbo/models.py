@@ -45,7 +45,8 @@ class Prediction(NamedTuple):
     """What a model says of `n` films.
 
     angles_deg : (n, 4), SS PT PI LL
-    spread_deg : (n, 4), the mean absolute error that it expects of each
+    spread_deg : (n, 4), how far off it expects each to be: right in order rather than in size, which
+        `evaluation.interval_factors` corrects
     landmarks_px : (n, 6, 2), or None where a model finds none
     """
 

@@ -441,9 +441,11 @@ def test_a_claim_that_differs_says_why_or_that_nobody_knows(written, table):
 
 
 def test_the_page_says_whether_seeds_are_missing(few, table):
-    assert "There are 4 seeds, as planned." in page(few, table, RUN)
-    more = page(few, table, RUN | {"size": {"seeds": {"landmarks": 8}}})
-    assert "Of 8 seeds that were planned, 4 have been trained: **verdicts may still change**." in more
+    whole = page(few, table, RUN)
+    assert "There are 4 seeds, as planned." in whole and whole.count("- Verdict: ") == len(few.claims)
+    part = page(few, table, RUN | {"size": {"seeds": {"landmarks": 8}}})
+    assert "Of 8 planned seeds, 4 are still to be trained: **verdicts are provisional**." in part
+    assert part.count("- Verdict so far: ") == len(few.claims) and "| verdict so far |" in part
 
 
 def test_a_gpu_is_named_where_there_was_one(few, table):

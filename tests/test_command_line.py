@@ -98,7 +98,6 @@ def test_version_and_help(call):
             ["reproduce", "--size", "wide", "--seed", "2"],
             "seed: got 2; allowed: a whole number from 0 to 1",
         ),
-        (["claims", "--claims", "none.yml"], "none.yml: got"),
         (["claims", "--claims", "no.yml"], "no.yml: got"),
         (["claims", "--seed", "1"], "option: got '--seed 1'; allowed: claims [-h]"),
         (

@@ -14,7 +14,7 @@ import pytest
 NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
 TRAINING = "ch07_on_its_own"  # once more as on an older machine, without AVX-512
 OLDER_MACHINE = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"}
-WHEEL_LIMIT = 10_000_000  # bytes
+WHEEL_LIMIT = 13_000_000  # bytes; eight seeds of predictions are four of them
 PROVENANCE = "import data_synth, lumbo; print(lumbo.__file__); print(data_synth.__file__)"
 
 
