@@ -397,11 +397,12 @@ def _sentence(claim: Claim, said: str) -> str:
 
 def _origin(claims: Claims, run: dict) -> str:
     machine, seconds = run["hardware"], sum(run["seconds"].values())
+    commits = ", ".join(f"`{one[:12]}{one[40:]}`" for one in run["commit"].split(", "))  # a phone is narrow
     return f"""\
 ## Where the numbers come from
 
 - Specification: `{claims.protocol.specification}` of the run, `{claims.protocol.films}` of the films
-- Commit: `{run["commit"]}`
+- Commit: {commits}
 - Hardware: {machine["gpu"] or machine["processor"]}, {machine["cores"]} cores, {seconds:,.0f} seconds
 - Command: `python -m lumbo claims` writes this page again"""
 
