@@ -5,8 +5,8 @@ lie; the verdict follows from its interval and p-value by `verdict` and by nothi
 """
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
 from importlib.resources import files
@@ -34,7 +34,7 @@ _PARTS = {  # by kind: the fields it needs besides those of every claim
     "better": {"quantity"},
     "none": {"verdict", "because"},
 }
-_ALWAYS, _OPTIONAL = {"id", "title", "words", "kind", "primary"}, {"because", "cell"}
+_ALWAYS, _OPTIONAL = {"id", "title", "words", "kind", "primary"}, {"because", "note", "cell"}
 
 
 @dataclass(frozen=True)
@@ -42,12 +42,14 @@ class Protocol:
     """What was fixed before the first full run; `specification` and `fixed` are None until then.
 
     specification : of the full run;  films : digest of the frozen specs of the films
+    seen : what was known of test errors at that moment
     network : carries the claims;  alpha : of one-sided p-values
     """
 
     specification: str | None
     films: str
     fixed: date | None
+    seen: str
     network: str
     alpha: float
 
@@ -57,7 +59,8 @@ class Claim:
     """One claim: the paper's words, and where our quantity must lie for us to repeat them.
 
     kind : "equivalence", "about", "better" or "none"
-    because : why our number differs, or why no number speaks;  cell : notebook/cell that shows it
+    because : why our number differs, or why no number speaks
+    note : what to mind, whatever the verdict;  cell : notebook/cell that shows it
     """
 
     id: str
@@ -70,6 +73,7 @@ class Claim:
     tolerance: float = math.inf
     verdict: str = ""
     because: str = ""
+    note: str = ""
     cell: str = ""
 
 
@@ -155,6 +159,7 @@ def _protocol(table: object) -> Protocol:
     require(
         dated, "protocol.fixed", day, "a date such as 2026-01-31 once the specification is fixed, else null"
     )
+    _text("protocol.seen", table["seen"])
     known = list(models.NETWORKS)
     require(table["network"] in known, "protocol.network", table["network"], f"one of {', '.join(known)}")
     number("protocol.alpha", table["alpha"], 1e-4, 0.5)
@@ -168,9 +173,8 @@ def _claim(field: str, table: object) -> Claim:
     require(kind in list(_PARTS), f"{field}.kind", kind, f"one of {', '.join(_PARTS)}")
     allowed = _ALWAYS | _OPTIONAL | _PARTS[kind]
     fields(field, table, allowed, _OPTIONAL - _PARTS[kind])
-    for key in allowed & table.keys() & {"id", "title", "words", "because", "cell"}:
-        text = isinstance(table[key], str) and table[key].strip()
-        require(bool(text), f"{field}.{key}", table[key], "a text")
+    for key in allowed & table.keys() & {"id", "title", "words", "because", "note", "cell"}:
+        _text(f"{field}.{key}", table[key])
     primary = table["primary"]
     require(isinstance(primary, bool), f"{field}.primary", primary, "true or false")
     require(not (primary and kind == "none"), f"{field}.primary", primary, "false where kind is none")
@@ -181,6 +185,10 @@ def _claim(field: str, table: object) -> Claim:
         if key in table:
             number(f"{field}.{key}", table[key], low, 90)
     return Claim(**table)
+
+
+def _text(field: str, value: object) -> None:
+    require(isinstance(value, str) and bool(value.strip()), field, value, "a text")
 
 
 def _digest(field: str, value: object) -> None:
@@ -240,23 +248,52 @@ def ledger(
     InputError
         The outcome lacks the models that a claim is about.
     """
-    same = int(rng.integers(2**32))
-    measured = [
-        QUANTITIES[claim.quantity](
-            outcome, claims.protocol.network, rng=np.random.default_rng(same), resamples=resamples
+    same, network = int(rng.integers(2**32)), claims.protocol.network
+    measured = {
+        claim.id: QUANTITIES[claim.quantity](
+            outcome, network, rng=np.random.default_rng(same), resamples=resamples
         )
-        if claim.quantity
-        else Estimate(*[math.nan] * 3, np.empty(0))
         for claim in claims.claims
-    ]
-    p = np.array([_p(claim, found) for claim, found in zip(claims.claims, measured)])
+        if claim.quantity
+    }
+    return judge(claims, measured)
+
+
+def judge(claims: Claims, measured: Mapping[str, Estimate]) -> pd.DataFrame:
+    """Do as `ledger` with numbers that were measured in another way, by the claims' id."""
+    nothing = Estimate(*[math.nan] * 3, np.empty(0))
+    found = [measured[claim.id] if claim.quantity else nothing for claim in claims.claims]
+    p = np.array([_p(claim, number_) for claim, number_ in zip(claims.claims, found)])
     primary = np.array([claim.primary for claim in claims.claims])
     corrected = np.full(len(p), math.nan)
     corrected[primary] = scores.holm(p[primary])
-    rows = [
-        _row(claim, claims.protocol, *rest) for claim, *rest in zip(claims.claims, measured, p, corrected)
-    ]
+    rows = [_row(claim, claims.protocol, *rest) for claim, *rest in zip(claims.claims, found, p, corrected)]
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def by_seed(claims: Claims, outcome: Outcome) -> pd.DataFrame:
+    """Let every seed answer alone: one row per claim about a number, one column per seed; degrees.
+
+    NaN where a seed lacks the models that a claim is about.
+    """
+    network = claims.protocol.network
+    found = {}
+    for seed in sorted({job.seed for job in outcome.said if job.network == network}):
+        said = {job: by_site for job, by_site in outcome.said.items() if job.seed == seed}
+        found[seed] = {
+            claim.id: _value(claim, replace(outcome, said=said), network)
+            for claim in claims.claims
+            if claim.quantity
+        }
+    return pd.DataFrame(found)
+
+
+def _value(claim: Claim, outcome: Outcome, network: str) -> float:
+    try:
+        rng = np.random.default_rng(0)  # of resamples, of which the value knows nothing
+        return QUANTITIES[claim.quantity](outcome, network, rng=rng, resamples=1).value
+    except InputError:
+        return math.nan
 
 
 def _p(claim: Claim, found: Estimate) -> float:
@@ -329,12 +366,16 @@ Every film behind these numbers is synthetic. Nothing here may be used to measur
 
 What is measured, how far it may be off, and the rule of the verdict were fixed on {claims.protocol.fixed},
 before the first full run. Numbers are mean absolute errors over all four angles, against *rated* angles, of
-the network called `{claims.protocol.network}`; every hospital has the same weight. Intervals hold 95 % and
-count two kinds of luck at once: which patients were tested, and what the seed gave to training. {_seeds(claims, run)}
+the network called `{claims.protocol.network}`, on average: every hospital has the same weight, and so has every
+seed. {_seeds(claims, run)} The 95 % intervals count two kinds of luck at once, which patients were tested and what the
+seed gave to training. Where the second is the larger one they are somewhat too narrow, because seeds are few;
+[chapter 10](../notebooks/ch10_experiment.ipynb) shows the seeds one by one. They do not count a third kind: other hospitals.
+
+What had been seen before. {claims.protocol.seen}
 
 - **reproduced**: the whole interval lies where the claim allows, and the one-sided p is at most
   {claims.protocol.alpha:g}. For the {count} primary claims, p is first corrected for their number after Holm.
-- **differs**: the whole interval lies elsewhere.
+- **differs**: the whole interval lies elsewhere. Nothing is corrected here.
 - **undecided**: the interval crosses the limit, or p is too large after the correction. We cannot say, with
   so many seeds and patients.
 - **holds by construction** and **cannot be tested on synthetic films**: no prediction speaks about the claim.
@@ -360,7 +401,7 @@ def _seeds(claims: Claims, run: dict) -> str:
 def _glance(claims: Claims, rows: dict, heading: str) -> str:
     lines = ["## At a glance", "", f"| claim | ours | {heading.lower()} |", "|---|---|---|"]
     for claim in claims.claims:
-        value = _degrees(rows[claim.id].value) if claim.quantity else "–"
+        value = _interval(rows[claim.id]) if claim.quantity else "–"
         lines.append(f"| {claim.title} | {value} | {rows[claim.id].verdict} |")
     return "\n".join(lines)
 
@@ -370,24 +411,30 @@ def _section(claim: Claim, row, claims: Claims, heading: str) -> str:
     if claim.cell:
         notebook, _, cell = claim.cell.partition("/")
         lines.append(f"- Shown in: [{notebook}](../notebooks/{notebook}.ipynb), cell `{cell}`")
-    return "\n".join([*lines, f"- {heading}: {_sentence(claim, row.verdict)}"])
+    lines.append(f"- {heading}: {_sentence(claim, row)}")
+    return "\n".join([*lines, f"- Note: {claim.note}"] if claim.note else lines)
 
 
 def _numbers(claim: Claim, row, claims: Claims) -> list[str]:
     if not claim.quantity:
         return []
     count = sum(other.primary for other in claims.claims)
-    corrected = f"; {row.p_holm:.4f} as one of {count} primary claims" if claim.primary else "; descriptive"
+    corrected = (
+        f"; {_p_value(row.p_holm)} as one of {count} primary claims" if claim.primary else "; descriptive"
+    )
     return [
         f"- Measured: {claim.quantity}",
-        f"- Ours: {_degrees(row.value)} ({_degrees(row.low)} to {_degrees(row.high)})",
+        f"- Ours: {_interval(row)}",
         f"- Allowed: {row.tolerance}",
-        f"- p: {row.p:.4f}{corrected}",
+        f"- p: {_p_value(row.p)}{corrected}",
     ]
 
 
-def _sentence(claim: Claim, said: str) -> str:
+def _sentence(claim: Claim, row) -> str:
     """A verdict, with its reason where it needs one."""
+    said, (low, high) = row.verdict, region(claim)
+    if said == "undecided" and low < row.low and row.high < high:
+        return "**undecided**: the interval lies where the claim allows, but p is too large."
     if said in GIVEN:
         return f"**{said}**. {claim.because}"
     if said == "differs":
@@ -405,6 +452,19 @@ def _origin(claims: Claims, run: dict) -> str:
 - Commit: {commits}
 - Hardware: {machine["gpu"] or machine["processor"]}, {machine["cores"]} cores, {seconds:,.0f} seconds
 - Command: `python -m lumbo claims` writes this page again"""
+
+
+def _interval(row) -> str:
+    return f"{_degrees(row.value)} ({_degrees(row.low)} to {_degrees(row.high)})"
+
+
+def _p_value(p: float) -> str:
+    """Print a p-value; a smaller one than the resamples can show is only bounded.
+
+    >>> _p_value(0.0316), _p_value(0.0001)
+    ('0.0316', 'at most 0.0001')
+    """
+    return f"{p:.4f}" if p > 1 / (RESAMPLES + 1) else f"at most {1 / (RESAMPLES + 1):.4f}"
 
 
 def _degrees(value: float) -> str:

@@ -3,8 +3,10 @@
 Chance enters twice: which patients were tested, and which patients, start and order a seed
 gave to training.  Every interval of this module draws both at once, with replacement: the
 same seeds for all arms, the same test patients for all models, so that what two models share
-cancels between them.  Such a crossed bootstrap errs on the wide side: Owen, Annals of Applied
-Statistics 2007, doi 10.1214/07-AOAS122.  Hospitals are not drawn: six are no sample of them.
+cancels between them.  With many seeds such a crossed bootstrap errs on the wide side (Owen, Annals
+of Applied Statistics 2007, doi 10.1214/07-AOAS122).  With few, where their luck is the larger one,
+its intervals are too narrow, without Student's tails: `claims.by_seed` gives the seeds one by one.
+Hospitals are not drawn: six are no sample of them.
 
 Nothing is gathered.  A resample is a row of weights, and row 0 weighs everything equally; one
 matrix product gives the number (row 0) and all its resamples.  *Sampled* below means an array

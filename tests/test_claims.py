@@ -27,6 +27,7 @@ PROTOCOL = {
     "specification": RUN["specification"],
     "films": "ad31016a91bf9c62",
     "fixed": date(2026, 1, 31),
+    "seen": "Nothing had been seen.",
     "network": "landmarks",
     "alpha": 0.025,
 }
@@ -408,6 +409,7 @@ def test_the_page_says_everything(few, table):
         "Abacus 9",
         "1,246 seconds",
         "2026-01-31",
+        "What had been seen before. Nothing had been seen.",
     ):
         assert value in text
     assert text.endswith("\n") and "nan" not in text and text == page(few, table.copy(), dict(RUN))
@@ -426,7 +428,7 @@ def test_every_number_of_the_page_comes_from_the_table(few, table):
     text = page(few, marked, RUN)
     assert "31.21° (−32.22° to 33.23°)" in text and "34.24° (35.25° to 36.26°)" in text
     decimals = re.findall(r"(?<![\w.])\d+\.\d+", text)
-    glance = "31.21 34.24 37.27"
+    glance = "31.21 32.22 33.23 34.24 35.25 36.26 37.27 38.28 39.29"
     sections = "31.21 32.22 33.23 0.4141 0.5151 34.24 35.25 36.26 0.4242 37.27 38.28 39.29 0.4343 0.5353"
     rule = {"0.025", "0.5"}  # alpha and a tolerance: from the file
     assert " ".join(found for found in decimals if found not in rule) == f"{glance} {sections}"
@@ -438,6 +440,27 @@ def test_a_claim_that_differs_says_why_or_that_nobody_knows(written, table):
     text = page(written(because), differing, RUN)
     assert "**differs**, because our hospitals are more alike." in text
     assert "**differs**; not yet explained." in text
+
+
+def test_every_seed_answers_alone_and_their_mean_is_the_value(few):
+    outcome = complete(sd=0.3)
+    alone, together = claims.by_seed(few, outcome), ledger(few, outcome, rng(), 50).set_index("id")
+    assert list(alone.columns) == [0, 1, 2, 3] and list(alone.index) == ["same", "level", "better"]
+    assert alone.loc["level"].nunique() == 4
+    for name, row in alone.iterrows():
+        assert row.mean() == pytest.approx(together.value[name])
+    shipped = claims.by_seed(read(), complete())
+    assert shipped.loc["better-left-out"].notna().sum() == 2  # `without_jobs` leaves out in two seeds
+
+
+def test_a_claim_undone_by_its_p_alone_says_so_and_a_note_stands_under_any_verdict(written, table):
+    noted = written(planted(TABLE, "claims.0.note", "mind the gap."))
+    inside = table.assign(low=[-0.2, 13.5, 0.1, np.nan], high=[0.3, 15.5, 0.9, np.nan], verdict="undecided")
+    text = page(noted, inside, RUN)
+    assert text.count("**undecided**: the interval lies where the claim allows, but p is too large.") == 2
+    assert "- Verdict: **undecided**.\n" in text  # the level's interval crosses its limit
+    for verdict_ in ("reproduced", "undecided", "differs"):
+        assert "- Note: mind the gap." in page(noted, inside.assign(verdict=verdict_), RUN)
 
 
 def test_the_page_says_whether_seeds_are_missing(few, table):

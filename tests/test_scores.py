@@ -225,14 +225,25 @@ def test_one_seed_leaves_the_luck_of_patients():
 
 
 def test_intervals_cover_the_truth_as_often_as_they_say():
-    """Films and training are drawn 100 times; the truth is the mean over all films and all trainings."""
+    """Where the luck of patients and of eight seeds are alike: 95 % less three standard errors."""
+    assert share_covered(seeds=8, of_patients=1.5) >= 0.88
+
+
+def test_with_few_seeds_and_hardly_any_luck_of_patients_intervals_are_too_narrow():
+    """What the page of claims and chapter 10 warn of; whoever mends it mends their sentences, too."""
+    assert 0.7 <= share_covered(seeds=4, of_patients=0.0) <= 0.93
+
+
+def share_covered(seeds, of_patients):
+    """Draw films and training 100 times; the truth is the mean over all films and all trainings."""
 
     def covers(i):
         chance = rng([i, 1])
-        luck = {seed: chance.normal(0, 0.3) for seed in range(8)}
+        luck = {seed: chance.normal(0, 0.3) for seed in range(seeds)}
         jobs = [Job("landmarks", "federated", seed) for seed in luck]
+        noise = of_patients / 1.5
         said = {
-            job: {"elm": 20 + 1.5 * hard[:, None] + luck[job.seed] + chance.normal(0, 1, (40, 4))}
+            job: {"elm": 20 + of_patients * hard[:, None] + luck[job.seed] + chance.normal(0, noise, (40, 4))}
             for hard in [chance.normal(0, 1, 40)]
             for job in jobs
         }
@@ -242,8 +253,7 @@ def test_intervals_cover_the_truth_as_often_as_they_say():
         )
         return found.low <= 20 <= found.high
 
-    share = np.mean([covers(i) for i in range(100)])
-    assert 0.88 <= share  # 95 % less three standard errors of a share of 100
+    return np.mean([covers(i) for i in range(100)])
 
 
 # ---------------------------------------------------------------- differences
