@@ -354,8 +354,8 @@ def _opening(claims: Claims, run: dict) -> str:
 
 # What became of the paper's claims
 
-{{cite:t}}`cina2025` claim that federated learning works. Here each claim stands in the paper's words beside
-our number, *on synthetic films*. A claim that we cannot repeat is a result too.
+{{cite:t}}`cina2025` call federated learning a viable solution. Here each of their claims stands in the paper's words
+beside our number, *on synthetic films*. A claim that we cannot repeat is a result too.
 
 :::{{admonition}} Not for clinical use
 :class: warning
@@ -371,8 +371,6 @@ seed. {_seeds(claims, run)} The 95 % intervals count two kinds of luck at once, 
 seed gave to training. Where the second is the larger one they are somewhat too narrow, because seeds are few;
 [chapter 10](../notebooks/ch10_experiment.ipynb) shows the seeds one by one. They do not count a third kind: other hospitals.
 
-What had been seen before. {claims.protocol.seen}
-
 - **reproduced**: the whole interval lies where the claim allows, and the one-sided p is at most
   {claims.protocol.alpha:g}. For the {count} primary claims, p is first corrected for their number after Holm.
 - **differs**: the whole interval lies elsewhere. Nothing is corrected here.
@@ -382,7 +380,9 @@ What had been seen before. {claims.protocol.seen}
 
 "External" can be read in three ways, and the summary that we have of the paper does not say which it meant:
 another *participant* (the local model has not seen that hospital, the federated one has), an *outsider*
-(neither has), or a hospital *left out* of the federation."""
+(neither has), or a hospital *left out* of the federation.
+
+**What had been seen before.** {claims.protocol.seen}"""
 
 
 def _missing(claims: Claims, run: dict) -> int:

@@ -409,7 +409,7 @@ def test_the_page_says_everything(few, table):
         "Abacus 9",
         "1,246 seconds",
         "2026-01-31",
-        "What had been seen before. Nothing had been seen.",
+        "**What had been seen before.** Nothing had been seen.",
     ):
         assert value in text
     assert text.endswith("\n") and "nan" not in text and text == page(few, table.copy(), dict(RUN))
