@@ -2,14 +2,16 @@
 
 import argparse
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
 import numpy as np
+import pandas as pd
 from tqdm import tqdm
 
-from lumbo import __version__, archive, claims, hospitals, reproduction, scores, store
+from lumbo import __version__, archive, claims, figures, hospitals, reproduction, scores, store
 from lumbo.errors import InputError, require
 
 
@@ -46,38 +48,49 @@ def reproduce(options) -> int:
         if seed in reproduction.seeds(what)
         for job in reproduction.jobs(what, seed)
     ]
-    taken = dict.fromkeys(plans, 0)
-    total = len(plans) * what.plan.steps
-    with tqdm(total=total, unit="step", delay=1, disable=options.quiet) as bar:  # no bar above an error
+    taken, lock = {}, threading.Lock()
+    bar = tqdm(total=len(plans) * what.plan.steps, unit="step", delay=1, smoothing=0, disable=options.quiet)
+    with bar:  # the delay: no bar above an error
+        bar.set_postfix_str(f"drawing films; {len(plans)} models to begin", refresh=False)
 
         def report(job: str, steps: int, total: int) -> None:
-            taken[job], before = steps, taken[job]
-            running = [name for name, done in taken.items() if 0 < done < total]
-            left = sum(done == 0 for done in taken.values())
-            bar.set_postfix_str(f"{', '.join(running) or job}; {left} models to begin")
-            bar.update(steps - before)
+            with lock:
+                more, known, taken[job] = steps - taken.get(job, 0), job in taken, steps
+                running = [name for name, done in taken.items() if done < total]
+                bar.set_postfix_str(f"{', '.join(running) or job}; {len(plans) - len(taken)} models to begin")
+                if not (known or bar.disable):  # steps of earlier calls took none of this one's time
+                    bar.initial += more
+                bar.update(more)
 
         outcome = reproduction.run(what, out, wanted, options.workers, options.device, report)
     rng = np.random.default_rng(0)
     store.write_atomic(
         out / "results.csv", scores.results(outcome, rng).to_csv(index=False, float_format="%.4f").encode()
     )
-    table = scores.overview(outcome, np.random.default_rng(0))
-    print(table.to_string(index=False, float_format=lambda value: f"{value:.2f}"))
+    _show(scores.overview(outcome, np.random.default_rng(0)))
     print(
-        f"MAE in degrees against rated angles, 95 % interval over seeds and patients.  All of it: {out}/results.csv"
+        f"MAE in degrees against rated angles, 95 % interval over seeds and patients.  All of it: {out}/results.csv\n"
     )
+    _show(scores.endings(outcome, reproduction.read_run(out)))
+    print("How far from the end: late_gain is what the best validation MAE fell in the last quarter of the steps.")
     return 0
 
 
+def _show(table: pd.DataFrame) -> None:
+    print(table.to_string(index=False, float_format=lambda value: f"{value:.2f}"))
+
+
 def ledger(options) -> int:
-    """Judge the paper's claims by a stored experiment and write the book's page."""
+    """Judge the paper's claims by a stored experiment; write the book's page and the README's figure."""
     registered = claims.read(options.claims)
     outcome, run = reproduction.reference(options.size)
     table = claims.ledger(registered, outcome, np.random.default_rng(0))
     page = claims.page(registered, table, run)
+    arms = scores.overview(outcome, np.random.default_rng(0))
+    figure = figures.arms(arms, registered.protocol.network, claims.paper_levels(registered))
     store.write_atomic(options.out, page.encode())
-    print(table[["id", "value", "low", "high", "tolerance", "p_holm", "verdict"]].to_string(index=False))
+    store.write_atomic(options.figure, figures.png(figure, claims.origin(run)))
+    print(table[["id", "value", "low", "high", "tolerance", "p_holm", "verdict", "student_verdict"]].to_string(index=False))
     return 0
 
 
@@ -151,6 +164,9 @@ def _add_claims(commands) -> argparse.ArgumentParser:
         "--claims", type=Path, help="the claims and their tolerances (default: those that ship)"
     )
     judge.add_argument("--out", type=Path, default=Path("book/claims.md"), help="page to write")
+    judge.add_argument(
+        "--figure", type=Path, default=Path("book/static/result.png"), help="figure to write, the README's"
+    )
     judge.set_defaults(command=ledger)
     return judge
 

@@ -4,6 +4,7 @@ Every function returns the figure and draws nothing else.  Colours are those of 
 Ito, told apart by colour-blind readers, and each comes with a marker of its own.
 """
 
+import io
 from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
@@ -90,6 +91,13 @@ def arms(table: pd.DataFrame, network: str, paper: dict[tuple[str, str], float] 
     ax.spines[["top", "right"]].set_visible(False)
     plt.close(figure)
     return figure
+
+
+def png(figure: Figure, note: str) -> bytes:
+    """Encode a figure as PNG, with a note in it on where its numbers come from."""
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=150, metadata={"Description": note})
+    return file.getvalue()
 
 
 def _draw_landmarks(ax, landmarks_px) -> None:

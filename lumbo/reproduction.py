@@ -17,7 +17,7 @@ import platform
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor, as_completed
 from dataclasses import asdict, dataclass, replace
 from functools import cache
@@ -37,6 +37,8 @@ from lumbo.training import Check, Plan
 ARMS = ("local", "centralized", "federated")
 TRAINING_SEEDS = 1000  # patients of training seed s have seed s + 1000; test patients have seed 0
 TUNABLE = {"learning_rate", "weight_decay", "warmup", "epochs"}  # what an arm may have of its own in its plan
+_UNFINISHED = "{}.unfinished-"  # how the name of a job's checkpoint begins
+_NOTED = {"size", "specification", "fingerprint", "commit", "versions", "hardware", "seconds", "jobs"}
 HELD_OUT = 6  # a point of the learning curve has one validation film for so many training films, at least 8
 
 
@@ -246,8 +248,8 @@ def run(
         ``seedN.safetensors`` (all predictions and the test angles) and ``seedN.json`` (where they come from)
     only : seeds to run, by default all
     workers : models trained at the same moment, one thread each; by default one a core, on a GPU one
-    report : called with (job, steps it has taken, steps it may take), by the thread that trains it;
-        a finished job has taken all
+    report : called with (job, steps it has taken, steps it may take), by the thread that trains it: first
+        with the steps taken in earlier calls, last with all of them
 
     Returns
     -------
@@ -265,7 +267,7 @@ def run(
     for seed in only:
         require(seed in seeds(what), "seed", seed, f"a whole number from 0 to {len(seeds(what)) - 1}")
     for path in out.glob("seed*.safetensors"):
-        made = _read_shard(path)[1]
+        made = _read_shard(path, _read)[1]
         require(
             made == key, str(path), f"specification {made}", f"{key}; choose another folder or delete this"
         )
@@ -275,9 +277,10 @@ def run(
     }:
         report(job.name, what.plan.steps, what.plan.steps)
     store.make_folder(out / "jobs")  # a place that cannot be written to is found now, not after training
+    origin = provenance(what, place)  # now, while the checkout holds the code that was imported
     for seed, left in todo.items():
         if left or not all((out / f"seed{seed}.{end}").exists() for end in ("json", "safetensors")):
-            _run_shard(what, seed, left, out, key, workers, place, report)
+            _run_shard(what, seed, left, out, origin, workers, place, report)
     return read_outcome(out)
 
 
@@ -305,15 +308,33 @@ def read_outcome(folder: Path) -> Outcome:
 
 
 def read_run(folder: Path) -> dict:
-    """Read where the shards of a folder come from, as one: seeds, jobs and commits together, seconds added up."""
+    """Read where the shards of a folder come from, as one: seeds and jobs together, seconds added up.
+
+    What differs between shards, commits, versions or machines, stands side by side, with commas between.
+    Raises `InputError` naming the file that is missing, torn, or of another specification or size.
+    """
     shards = sorted(Path(folder).glob("seed*.safetensors"), key=_seed_of)
-    notes = [_read_note(path.with_suffix(".json")) for path in shards]
-    require(bool(notes), str(folder), "no shard", "what an experiment left")
-    seconds = {kind: round(sum(note["seconds"][kind] for note in notes), 1) for kind in notes[0]["seconds"]}
-    commits = sorted({str(note["commit"]) for note in notes})
-    trained = {name: job for note in notes for name, job in note["jobs"].items()}
-    together = {"seeds": list(map(_seed_of, shards)), "commit": ", ".join(commits)}
-    return notes[0] | together | {"seconds": seconds, "jobs": trained}
+    require(bool(shards), str(folder), "no shard", "what an experiment left")
+    notes = {path: _read_note(path.with_suffix(".json")) for path in shards}
+    first = notes[shards[0]]
+    for path, note in notes.items():
+        found, beside = str(path.with_suffix(".json")), _read_shard(path)[1]
+        require(note["size"] == first["size"], f"{found}: size", note["size"], "that of the other shards")
+        for other in (first["specification"], beside):
+            same = note["specification"] == other
+            require(same, f"{found}: specification", note["specification"], f"{other}, as in the shards")
+    seconds = {
+        kind: round(sum(note["seconds"][kind] for note in notes.values()), 1) for kind in first["seconds"]
+    }
+    together = {
+        "seeds": list(map(_seed_of, shards)),
+        "commit": ", ".join(sorted({str(note["commit"]) for note in notes.values()})),
+        "hardware": _different(note["hardware"] for note in notes.values()),
+        "versions": _different(note["versions"] for note in notes.values()),
+        "seconds": seconds,
+        "jobs": {name: job for note in notes.values() for name, job in note["jobs"].items()},
+    }
+    return first | together
 
 
 def reference(name: str) -> tuple[Outcome, dict]:
@@ -365,14 +386,13 @@ def provenance(what: Size, device: torch.device) -> dict:
     }
 
 
-def _run_shard(what, seed, todo, out, key, workers, place, report) -> None:
+def _run_shard(what, seed, todo, out, origin, workers, place, report) -> None:
     """Train the jobs of one seed that are left and put all of the seed in one file."""
-    origin, began = provenance(what, place), time.perf_counter()
-    stop = threading.Event()
+    began, key, stop = time.perf_counter(), origin["specification"], threading.Event()
     with training.one_thread_each(workers) as pool:
-        _draw_films(what, todo, pool)
-        drawn = time.perf_counter()
         try:
+            _draw_films(what, todo, pool)
+            drawn = time.perf_counter()
             for done in as_completed(
                 [pool.submit(_run_job, job, what, out, key, place, stop, report) for job in todo]
             ):
@@ -383,6 +403,10 @@ def _run_shard(what, seed, todo, out, key, workers, place, report) -> None:
             raise
     seconds = {"drawing": round(drawn - began, 1), "training": round(time.perf_counter() - drawn, 1)}
     _write_shard(what, seed, out, origin | {"seconds": seconds})
+    for job in jobs(what, seed):  # what a kill at the last moment has left
+        for name in (_UNFINISHED.format(job.name), f".{job.name}."):
+            for path in (out / "jobs").glob(f"{name}*"):
+                path.unlink()
 
 
 def _draw_films(what: Size, todo: list[Job], pool: Executor) -> None:
@@ -407,7 +431,9 @@ def _run_job(job, what, out, key, device, stop, report) -> None:
         if stop.is_set():
             raise KeyboardInterrupt
 
-    unfinished = out / "jobs" / f"{job.name}.unfinished-{key}.safetensors"
+    unfinished = _checkpoint(out, job, key, device)
+    taken = _read(unfinished)[1]["history"][-1][0] if unfinished.exists() else 0
+    report(job.name, taken, what.plan.steps)
     sites = clients(what, job)
     model, history = train(job, sites, plan_of(what, job), device, unfinished, checked)
     factors = _calibrate(model, hospitals.pool([site.validation for site in sites]))
@@ -462,9 +488,9 @@ def _write_shard(what: Size, seed: int, out: Path, origin: dict) -> None:
     store.save_tensors(out / f"seed{seed}.safetensors", arrays, note)
 
 
-def _read_shard(path: Path) -> tuple[Outcome, str]:
+def _read_shard(path: Path, load: Callable = store.load_tensors) -> tuple[Outcome, str]:
     """Read one shard and say by which specification it was made."""
-    arrays, note = store.load_tensors(path)
+    arrays, note = load(path)
     try:
         films = {Job(**entry["job"]): entry["films"] for entry in note["jobs"]}
         made = note["specification"]
@@ -489,9 +515,24 @@ def _read_shard(path: Path) -> tuple[Outcome, str]:
 def _read_note(path: Path) -> dict:
     """Read where one shard comes from."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        note = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(str(path), str(error), "what `run` writes beside a shard") from error
+    whole_note = isinstance(note, dict) and note.keys() >= _NOTED
+    require(whole_note, str(path), sorted(note)[:9], f"what `run` writes beside a shard, {sorted(_NOTED)}")
+    return note
+
+
+def _different(tables: Iterable[dict]) -> dict:
+    """Put tables of the same fields together: a value where all agree, else all values with commas between."""
+    found: dict[str, dict] = {}
+    for table in tables:
+        for field, value in table.items():
+            found.setdefault(field, {})[value] = None
+    return {
+        field: next(iter(values)) if len(values) == 1 else ", ".join(map(str, values))
+        for field, values in found.items()
+    }
 
 
 def _seed_of(path: Path) -> int:
@@ -505,6 +546,24 @@ def _prediction_file(folder: Path, job: Job) -> Path:
     return Path(folder) / "jobs" / f"{job.name}.predictions.safetensors"
 
 
+def _checkpoint(folder: Path, job: Job, key: str, device: torch.device) -> Path:
+    """Name the checkpoint of a job; refuse one that another specification, torch or kind of device has left."""
+    start = _UNFINISHED.format(job.name)
+    path = folder / "jobs" / f"{start}{key}-torch-{torch.__version__}-{device.type}.safetensors"
+    for other in path.parent.glob(f"{start}*"):
+        mine = f"{path.name}, of this specification, torch and device; delete it to train this model anew"
+        require(other == path, str(other), "a checkpoint of another run", mine)
+    return path
+
+
+def _read(path: Path) -> tuple[dict, dict]:
+    """Do as `store.load_tensors` with a file that can be made again, and say so where it is damaged."""
+    try:
+        return store.load_tensors(path)
+    except InputError as error:
+        raise InputError(error.field, error.value, f"{error.allowed}; delete it and run again") from error
+
+
 @cache
 def _experiment() -> dict:
     return store.read_toml(files("data_synth").joinpath("experiment.toml"))
@@ -515,7 +574,7 @@ def _done(folder: Path, job: Job, key: str) -> bool:
     path = _prediction_file(folder, job)
     if not path.exists():
         return False
-    made = store.load_tensors(path)[1].get("specification")
+    made = _read(path)[1].get("specification")
     if made != key:
         raise InputError(
             str(path), f"specification {made}", f"{key}; choose another folder or delete this one"

@@ -265,6 +265,29 @@ def yardsticks(outcome: Outcome, rng: np.random.Generator, resamples: int = 2000
     return pd.DataFrame(rows, columns=["reader", "test", "angle", "mae", "low", "high"])
 
 
+def endings(outcome: Outcome, run: dict) -> pd.DataFrame:
+    """Say how far from its end training was when the steps ran out, averaged over the models of an arm.
+
+    An arm that was still improving is not beaten, only interrupted.
+
+    run : from `reproduction.read_run` of the same folder
+
+    Returns
+    -------
+    DataFrame with columns network, arm, late_gain (how much the best validation MAE fell in the last quarter
+    of the steps taken, degrees; NaN if it was looked at only there), steps (taken), early (share of models
+    that ran out of patience before they ran out of steps)
+    """
+    rows = []
+    for job in filter(_main, outcome.said):
+        steps, _, errors = np.array(run["jobs"][job.name]["history"]).T
+        late = steps > 0.75 * steps[-1]
+        gain = max(0.0, errors[~late].min() - errors.min()) if not late.all() else np.nan
+        rows.append((job.network, job.arm, gain, steps[-1], steps[-1] < 0.95 * run["size"]["plan"]["steps"]))
+    table = pd.DataFrame(rows, columns=["network", "arm", "late_gain", "steps", "early"])
+    return table.groupby(["network", "arm"], as_index=False).mean()
+
+
 # Single numbers
 
 
@@ -393,6 +416,20 @@ def seed_weights(count: int, luck: np.ndarray) -> np.ndarray:
 def estimate(sampled: np.ndarray) -> Estimate:
     """Read a sampled number, shape (1 + resamples,): its value, and the percentile interval of the rest."""
     return Estimate(*map(float, _intervals(sampled)), sampled[1:])
+
+
+def student(by_seed: Sequence[float], rng: np.random.Generator, resamples: int = 9999) -> Estimate:
+    """Estimate a mean from what every seed says alone, by Student's t: silent about patients, honest with few seeds.
+
+    The resamples are what the mean could be; with fewer than two seeds nothing is known, and there are none.
+    Source: Student, Biometrika 1908, 6, 1-25.
+    """
+    own = np.asarray(by_seed, dtype=float)
+    if len(own) < 2:
+        return Estimate(float(own.mean()), -np.inf, np.inf, np.empty(0))
+    error = own.std(ddof=1) / len(own) ** 0.5
+    t = rng.standard_t(len(own) - 1, resamples)
+    return estimate(own.mean() + error * np.concatenate([[0.0], t]))
 
 
 def one_sided_p(samples: np.ndarray, limit: float = 0.0) -> float:

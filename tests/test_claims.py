@@ -7,8 +7,10 @@ import nbformat
 import numpy as np
 import pytest
 import yaml
+from PIL import Image
 from conftest import ABSENT, planted
 from pandas.testing import assert_frame_equal
+from PIL import Image
 from test_scores import PARTICIPANTS, SITES, by_arm, films_of, invent, main_jobs, rng, with_luck, without_jobs
 
 from lumbo import claims, hospitals, reproduction, scores
@@ -145,8 +147,9 @@ def test_a_cell_that_a_claim_names_exists(shipped, root):
 def test_every_shipped_claim_can_be_held_against_an_outcome(shipped, outcome):
     table = ledger(shipped, outcome, rng(), resamples=99)
     assert list(table.id) == [claim.id for claim in shipped.claims]
-    assert list(table.columns) == list(claims.COLUMNS)
-    numbers = table[["value", "low", "high", "p"]]
+    assert list(table.columns) == [*claims.COLUMNS, "seeds", *(f"student_{name}" for name in claims.ALONE)]
+    assert ((table.seeds.map(len) > 0) == (table.quantity != "")).all()
+    numbers = table[["value", "low", "high", "p", "student_low", "student_high", "student_p"]]
     assert (numbers.notna().all(axis=1) == (table.quantity != "")).all()
     assert ((table.p_holm.notna()) == [claim.primary for claim in shipped.claims]).all()
     assert (table.p.dropna() >= 0.01).all()
@@ -178,7 +181,6 @@ def test_a_protocol_may_wait_to_be_fixed(written):
         ("protocol.films", None, "protocol.films", "16 hexadecimal digits"),
         ("protocol.specification", 1234567890123456, "protocol.specification", "in quotes"),
         ("protocol.specification", ABSENT, "protocol.specification", "needed"),
-        ("protocol.specification", None, "protocol.fixed", "else null"),
         ("protocol.fixed", "soon", "protocol.fixed", "a date such as 2026-01-31"),
         ("protocol.fixed", None, "protocol.fixed", "a date such as 2026-01-31"),
         ("protocol.network", "resnet", "protocol.network", "landmarks"),
@@ -216,7 +218,17 @@ def test_a_malformed_field_is_named(written, path, value, field, allowed):
     with pytest.raises(InputError) as caught:
         written(planted(TABLE, path, value))
     assert caught.value.field == field and allowed in caught.value.allowed
-    assert caught.value.value == (None if value is ABSENT else caught.value.value)
+    assert f"got {shown(value)}" in str(caught.value)
+
+
+def test_a_day_without_a_specification_is_refused(written):
+    with pytest.raises(InputError, match="protocol.fixed: got .*2026, 1, 31.*else null"):
+        written(planted(TABLE, "protocol.specification", None))
+
+
+def shown(value):
+    """How a message shows a faulty value; what was left out is None."""
+    return repr(None if value is ABSENT else value)
 
 
 def test_at_most_six_claims_are_primary(written):
@@ -386,6 +398,12 @@ def test_the_committed_page_is_what_the_command_writes(shipped, root):
     assert (root / "book" / "claims.md").read_text(encoding="utf-8") == made, "make claims"
 
 
+def test_the_figure_of_the_readme_shows_the_stored_run(root):
+    _, run = reproduction.reference("full")
+    with Image.open(root / "book" / "static" / "result.png") as figure:
+        assert figure.info["Description"] == claims.origin(run), "make claims"
+
+
 def test_the_page_needs_the_run_for_which_the_claims_were_fixed(few, table):
     other = RUN | {"specification": "ffffffffffffffff"}
     with pytest.raises(InputError, match="protocol.specification: got '00112233445566aa'; allowed: ffff"):
@@ -425,11 +443,18 @@ def test_every_number_of_the_page_comes_from_the_table(few, table):
     marked.loc[:2, "p"] = [0.4141, 0.4242, 0.4343]
     marked.loc[[0, 2], "p_holm"] = [0.5151, 0.5353]
     marked["verdict"] = ["undecided", "differs", "reproduced", "holds by construction"]
+    marked["seeds"] = [(41.1,), (42.2, -43.3), (44.4,), ()]
+    marked.loc[:2, ["student_low", "student_high"]] = [[51.1, 52.2], [53.3, 54.4], [55.5, 56.6]]
+    marked.loc[1, "student_p"] = 0.6161
+    marked.loc[[0, 2], "student_p_holm"] = [0.7171, 0.7272]
+    marked["student_verdict"] = ["undecided", "reproduced", "reproduced", "holds by construction"]
     text = page(few, marked, RUN)
+    assert "| differs | reproduced |" in text and text.count("| the same |") == 2
     assert "31.21° (−32.22° to 33.23°)" in text and "34.24° (35.25° to 36.26°)" in text
     decimals = re.findall(r"(?<![\w.])\d+\.\d+", text)
     glance = "31.21 32.22 33.23 34.24 35.25 36.26 37.27 38.28 39.29"
-    sections = "31.21 32.22 33.23 0.4141 0.5151 34.24 35.25 36.26 0.4242 37.27 38.28 39.29 0.4343 0.5353"
+    sections = "31.21 32.22 33.23 0.4141 0.5151 41.10 51.10 52.20 0.7171 34.24 35.25 36.26 0.4242 42.20 43.30 "
+    sections += "53.30 54.40 0.6161 37.27 38.28 39.29 0.4343 0.5353 44.40 55.50 56.60 0.7272"
     rule = {"0.025", "0.5"}  # alpha and a tolerance: from the file
     assert " ".join(found for found in decimals if found not in rule) == f"{glance} {sections}"
 

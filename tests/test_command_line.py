@@ -1,6 +1,7 @@
 """The command line: one clear line and exit code 2 for what cannot be, and nothing lost by Ctrl-C."""
 
 import copy
+import io
 import os
 import shutil
 import signal
@@ -12,8 +13,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from PIL import Image
 from test_claims import PROTOCOL, TABLE, complete
 from test_reproduction import TINY, WIDE, contents
+from tqdm import tqdm
 
 import lumbo
 from lumbo import archive, hospitals, models, reproduction, scores
@@ -132,8 +135,10 @@ def test_a_run_prints_the_table_and_stores_all_of_it(call, finished, tmp_path):
     code, out, err = call(*reproduce(tmp_path, "--workers", "2"))
     assert code == 0 and err == []
     assert out[0].split() == ["network", "arm", "test", "models", "mae", "low", "high"]
-    assert len(out) == 1 + 7 + 1
-    assert out[-1].startswith("MAE in degrees") and str(tmp_path) in out[-1]
+    assert len(out) == 1 + 7 + 2 + 1 + 3 + 1
+    assert out[8].startswith("MAE in degrees") and str(tmp_path) in out[8] and out[9] == ""
+    assert out[10].split() == ["network", "arm", "late_gain", "steps", "early"]
+    assert out[12].split()[:2] == ["regressor", "federated"] and out[-1].startswith("How far from the end")
     assert contents(tmp_path) == contents(finished)
     written = pd.read_csv(tmp_path / "results.csv", keep_default_na=False)
     expected = scores.results(reproduction.read_outcome(finished), np.random.default_rng(0))
@@ -151,7 +156,7 @@ def test_one_seed_after_the_other_is_the_whole(call, tmp_path):
     for seed, count in ((1, "1"), (0, "2")):
         code, out, err = call(*reproduce(tmp_path, "--seed", seed, size="wide"))
         assert (code, err) == (0, [])
-        assert {line.split()[3] for line in out if "federated" in line} == {count}
+        assert {line.split()[3] for line in out[:9] if "federated" in line} == {count}
     assert contents(tmp_path).keys() == {"seed0.safetensors", "seed1.safetensors"}
     what = reproduction.size("wide")
     expected = [job for seed in (0, 1) for job in reproduction.jobs(what, seed)]
@@ -173,8 +178,9 @@ def bars(monkeypatch):
     shown = []
 
     class Bar:
-        def __init__(self, total=None, **_):
-            self.total, self.n, self.texts = total, 0, []
+        def __init__(self, total=None, smoothing=0.3, **_):
+            self.total, self.smoothing, self.n, self.initial, self.texts = total, smoothing, 0, 0, []
+            self.disable = False
             shown.append(self)
 
         def __enter__(self):
@@ -183,7 +189,7 @@ def bars(monkeypatch):
         def __exit__(self, *_):
             pass
 
-        def set_postfix_str(self, text):
+        def set_postfix_str(self, text, refresh=True):
             self.texts.append(text)
 
         def update(self, more):
@@ -198,22 +204,34 @@ def test_progress_reaches_the_end(call, tmp_path, bars):
     for _ in range(2):  # trained, and found finished
         assert call(*reproduce(tmp_path))[0] == 0
     assert [(bar.n, bar.total) for bar in bars] == [(6 * 12, 6 * 12)] * 2
+    # What is left is estimated from this call's own steps alone: (n - initial) in the time since it began.
+    assert [bar.initial for bar in bars] == [0, 6 * 12] and {bar.smoothing for bar in bars} == {0}
+
+
+def test_what_is_left_is_estimated_from_the_steps_of_this_call():
+    """As tqdm does it: two thirds were there before, the rest took a minute, and as much is left."""
+    bar = tqdm(total=120_000, smoothing=0, delay=1e9, file=io.StringIO())
+    bar.initial += 80_000
+    bar.update(80_000)
+    bar.update(20_000)
+    bar.start_t -= 60
+    assert "01:00<01:00" in str(bar)
 
 
 def test_progress_says_what_is_trained_and_how_much_is_to_begin(call, tmp_path, bars):
     assert call(*reproduce(tmp_path, "--workers", "1"))[0] == 0
     names = [job.name for job in reproduction.jobs(reproduction.size("tiny"), 0)]
-    expected = []
-    for k, name in enumerate(names):  # after its two checks, and when it is done; both its last
+    expected = [f"drawing films; {len(names)} models to begin"]
+    for k, name in enumerate(names):  # when it begins, after its two checks, and when it is done
         left = len(names) - k - 1
-        expected += [f"{name}; {left} models to begin"] * 3
+        expected += [f"{name}; {left} models to begin"] * 4
     assert bars[0].texts == expected
 
 
 def test_progress_of_two_at_a_time_names_both(call, tmp_path, bars):
     assert call(*reproduce(tmp_path, "--workers", "2"))[0] == 0
     names = {job.name for job in reproduction.jobs(reproduction.size("tiny"), 0)}
-    for text in bars[0].texts:
+    for text in bars[0].texts[1:]:
         running, _, left = text.partition("; ")
         assert 1 <= len(running.split(", ")) <= 2 and set(running.split(", ")) <= names
         assert left in {f"{k} models to begin" for k in range(6)}
@@ -222,7 +240,8 @@ def test_progress_of_two_at_a_time_names_both(call, tmp_path, bars):
 def test_progress_of_one_seed_counts_its_models_alone(call, tmp_path, bars):
     assert call(*reproduce(tmp_path, "--seed", "1", size="wide"))[0] == 0
     assert [(bar.n, bar.total) for bar in bars] == [(8 * 12, 8 * 12)]
-    assert all("seed1" in text and "seed0" not in text for text in bars[0].texts)
+    assert bars[0].texts[0] == "drawing films; 8 models to begin"
+    assert all("seed1" in text and "seed0" not in text for text in bars[0].texts[1:])
 
 
 def test_results_of_another_size_are_refused_and_kept(call, finished):
@@ -293,7 +312,8 @@ def judged(tmp_path, monkeypatch):
         table = copy.deepcopy(TABLE)
         table["protocol"] |= changes
         (tmp_path / "claims.yml").write_text(yaml.safe_dump(table))
-        return ["claims", "--claims", tmp_path / "claims.yml", "--out", tmp_path / "new" / "claims.md"], asked
+        words = "--out", tmp_path / "new" / "claims.md", "--figure", tmp_path / "new" / "result.png"
+        return ["claims", "--claims", tmp_path / "claims.yml", *words], asked
 
     return write
 
@@ -304,10 +324,14 @@ def test_claims_are_judged_and_the_page_is_written(call, judged, tmp_path):
     for _ in range(2):
         code, out, err = call(*words)
         assert (code, err) == (0, []) and len(out) == 1 + len(TABLE["claims"])
-        assert out[0].split() == ["id", "value", "low", "high", "tolerance", "p_holm", "verdict"]
+        columns = ["id", "value", "low", "high", "tolerance", "p_holm", "verdict", "student_verdict"]
+        assert out[0].split() == columns
         assert [line.split()[0] for line in out[1:]] == [claim["id"] for claim in TABLE["claims"]]
         pages.append((tmp_path / "new" / "claims.md").read_bytes())
     assert pages[0] == pages[1] and b"Not for clinical use" in pages[0]
+    with Image.open(tmp_path / "new" / "result.png") as figure:
+        said = f"specification {PROTOCOL['specification']}, seeds 0, 1, 2, 3"
+        assert figure.info["Description"] == said and figure.width > figure.height
     assert asked == ["full", "full"]
 
 

@@ -564,7 +564,7 @@ import json, os, signal, sys
 from lumbo import reproduction, store
 
 table, folder, moment, count = json.loads(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4])
-replace = os.replace
+replace, unlink = os.replace, store.Path.unlink
 
 def die_at(name):
     global count
@@ -577,7 +577,12 @@ def dying_replace(draft, path):
     die_at("write")
     replace(draft, path)
 
-store.os.replace = dying_replace
+def dying_unlink(path, missing_ok=False):
+    if path.name.startswith("regressor"):  # a checkpoint that is no longer needed
+        die_at("unlink")
+    unlink(path, missing_ok=missing_ok)
+
+store.os.replace, store.Path.unlink = dying_replace, dying_unlink
 what = reproduction.check_size("tiny", table)
 reproduction.run(what, folder, workers=1, report=lambda *_: die_at("report"))
 """
@@ -586,16 +591,17 @@ reproduction.run(what, folder, workers=1, report=lambda *_: die_at("report"))
 @pytest.mark.parametrize(
     "moment, count, done, reports",
     [
-        ("report", 1, 0, 17),  # after the first of two checks of the first model: nothing is finished
-        ("report", 8, 2, 2 + 1 + 9),  # after the second check of the third of six models
-        ("write", 8, 1, 1 + 1 + 12),  # weights of the second are on disk, its predictions were being written
+        ("report", 2, 0, 3 + 20),  # after the first of two checks of the first model: nothing is finished
+        ("report", 11, 2, 2 + 2 + 12),  # after the second check of the third of six models
+        ("write", 8, 1, 1 + 2 + 16),  # weights of the second are on disk, its predictions were being written
+        ("unlink", 2, 2, 2 + 16),  # the second is finished, and its checkpoint still there
         ("write", 25, 6, 6),  # everything is there but the shard and its record
         ("write", 26, 6, 6),  # one of the two is there
     ],
-    ids=["in the first model", "in the third model", "while writing", "before the shard", "inside the shard"],
+    ids=["in the first", "in the third", "while writing", "tidying up", "before the shard", "inside the shard"],
 )
 def test_a_killed_run_resumes_to_the_same_result(finished, root, tmp_path, moment, count, done, reports):
-    """A finished model reports once; another after each of its two checks, and when it is done."""
+    """A finished model reports once; another when it begins, after each of its two checks, and when it is done."""
     command = [sys.executable, "-c", DIES, json.dumps(TINY), str(tmp_path), moment, str(count)]
     dead = subprocess.run(command, cwd=root, capture_output=True, text=True)
     assert dead.returncode == -signal.SIGKILL, dead.stderr
@@ -607,6 +613,7 @@ def test_a_killed_run_resumes_to_the_same_result(finished, root, tmp_path, momen
     assert contents(tmp_path) == contents(finished)
     assert before == {path: path.stat().st_mtime_ns for path in before}  # nothing was trained twice
     assert len(steps) == reports
+    assert not list(tmp_path.glob("jobs/*unfinished*"))
     assert read_run(tmp_path)["jobs"].keys() == read_run(finished)["jobs"].keys()
 
 
@@ -650,18 +657,38 @@ def test_a_ruined_prediction_file_is_named(finished, tmp_path, how):
     folder = shutil.copytree(finished, tmp_path / "ruined")
     path = folder / "jobs" / "regressor-local-cedar-seed0.predictions.safetensors"
     path.write_bytes(ruined(how)(path.read_bytes()))
-    with pytest.raises(InputError, match="local-cedar-seed0.predictions.safetensors"):
+    with pytest.raises(InputError, match="local-cedar-seed0.predictions.safetensors.*delete it and run again"):
         run(tiny(), folder)
     path.unlink()  # what the message asks for
     run(tiny(), folder)
     assert contents(folder) == contents(finished)
 
 
-def test_a_ruined_checkpoint_is_named(tmp_path):
-    name = f"{jobs(tiny(), 0)[0].name}.unfinished-{reproduction.specification(tiny())}.safetensors"
-    store.write_atomic(tmp_path / "jobs" / name, b"torn")
-    with pytest.raises(InputError, match="unfinished-"):
+@pytest.fixture
+def checkpoint(tmp_path):
+    """Where the first tiny model would keep its progress."""
+    key = reproduction.specification(tiny())
+    return reproduction._checkpoint(tmp_path, jobs(tiny(), 0)[0], key, torch.device("cpu"))
+
+
+def test_a_ruined_checkpoint_is_named(checkpoint, tmp_path):
+    store.write_atomic(checkpoint, b"torn")
+    with pytest.raises(InputError, match="unfinished-.*delete it and run again"):
         run(tiny(), tmp_path)
+
+
+@pytest.mark.parametrize("made_by", ["specification", "torch", "device"])
+def test_a_checkpoint_of_another_run_is_refused(checkpoint, finished, tmp_path, made_by):
+    """It would be gone on with to another result, and nobody would know."""
+    mine = {"specification": reproduction.specification(tiny()), "torch": torch.__version__, "device": "cpu."}
+    foreign = checkpoint.with_name(checkpoint.name.replace(mine[made_by], "0" * len(mine[made_by])))
+    assert foreign != checkpoint
+    store.write_atomic(foreign, b"of another machine")
+    with pytest.raises(InputError, match="another run.*of this specification, torch and device; delete it"):
+        run(tiny(), tmp_path)
+    foreign.unlink()  # what the message asks for
+    run(tiny(), tmp_path)
+    assert contents(tmp_path) == contents(finished)
 
 
 @pytest.mark.parametrize("arguments, field", [
@@ -696,6 +723,39 @@ def test_a_shard_is_read_whole_or_refused(finished, tmp_path):
         store.save_tensors(path, arrays, foreign)
         with pytest.raises(InputError, match="seed0.safetensors: got .*a note without jobs"):
             read_outcome(tmp_path)
+
+
+def test_records_of_shards_are_put_together(finished_wide, tmp_path):
+    folder = shutil.copytree(finished_wide, tmp_path / "two machines")
+    path = folder / "seed1.json"
+    note = json.loads(path.read_text())
+    note |= {"commit": "feed", "hardware": note["hardware"] | {"processor": "Loom 3"}}
+    path.write_text(json.dumps(note))
+    one, other = read_run(finished_wide), read_run(folder)
+    assert other["commit"].endswith(", feed") and other["versions"] == one["versions"]
+    assert other["hardware"] == one["hardware"] | {"processor": one["hardware"]["processor"] + ", Loom 3"}
+    assert other["seconds"] == one["seconds"] and other["seeds"] == [0, 1]
+    parts = [json.loads((folder / f"seed{seed}.json").read_text())["seconds"]["training"] for seed in (0, 1)]
+    assert other["seconds"]["training"] == pytest.approx(sum(parts), abs=0.06)
+
+
+@pytest.mark.parametrize(
+    "change, found",
+    [
+        ({"specification": "f" * 16}, "seed1.json: specification: got 'ffff"),
+        ({"size": {}}, "seed1.json: size"),
+        ("[1]", r"seed1.json: got \[1\]; allowed: what `run` writes"),
+        ("{}", r"seed1.json: got \[\]; allowed: what `run` writes beside a shard, .*'seconds'"),
+        ("{", "seed1.json: got .*allowed: what `run` writes"),
+    ],
+    ids=str,
+)
+def test_a_record_of_another_run_is_refused(finished_wide, tmp_path, change, found):
+    folder = shutil.copytree(finished_wide, tmp_path / "mixed")
+    path = folder / "seed1.json"
+    path.write_text(change if isinstance(change, str) else json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(InputError, match=found):
+        read_run(folder)
 
 
 def test_a_reference_that_does_not_ship_is_refused():
@@ -747,9 +807,14 @@ def test_what_ships_is_complete_and_of_one_specification():
         for site, angles in outcome.truth.items():
             assert len(angles) == size(name).test
             assert all(np.isfinite(by_site[site]).all() for by_site in outcome.said.values())
+    outcome, record = reproduction.reference("full")
+    aspen = hospitals.film_set(hospitals.hospital("aspen"), "test", 0, 10)
     for path in folder.joinpath("weights").iterdir():
-        model = models.load(path)
-        assert type(model) is models.NETWORKS[path.name.split("-")[0]]
+        note = store.load_tensors(path)[1]
+        job = Job(**note["job"])
+        assert path.name == f"{job.name}.safetensors" and note["specification"] == record["specification"]
+        said = training.predict(reproduction.reference_model(job), aspen.films).angles_deg
+        np.testing.assert_allclose(said, outcome.said[job]["aspen"][:10], rtol=0, atol=1)  # halved to float16
 
 
 def test_every_size_in_the_package_is_valid():

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
+from scipy import stats
 
 from lumbo import evaluation, scores
 from lumbo.errors import InputError
@@ -232,6 +233,53 @@ def test_intervals_cover_the_truth_as_often_as_they_say():
 def test_with_few_seeds_and_hardly_any_luck_of_patients_intervals_are_too_narrow():
     """What the page of claims and chapter 10 warn of; whoever mends it mends their sentences, too."""
     assert 0.7 <= share_covered(seeds=4, of_patients=0.0) <= 0.93
+
+
+@pytest.mark.parametrize("seeds", [2, 4, 8])
+def test_student_is_the_t_interval_of_another_library(seeds):
+    own = rng(seeds).normal(0.3, 0.2, seeds)
+    found = scores.student(own, rng(1), resamples=200_000)
+    low, high = stats.t.interval(0.95, seeds - 1, own.mean(), stats.sem(own))
+    assert found.value == own.mean()
+    assert [found.low, found.high] == pytest.approx([low, high], abs=0.03 * (high - low))
+    p = stats.ttest_1samp(own, 0, alternative="greater").pvalue
+    assert scores.one_sided_p(found.samples) == pytest.approx(p, rel=0.05, abs=0.001)
+
+
+def test_one_seed_tells_student_nothing():
+    found = scores.student([0.3], rng())
+    assert (found.value, found.low, found.high) == (0.3, -np.inf, np.inf)
+    assert scores.one_sided_p(found.samples) == 1
+
+
+def test_with_few_seeds_p_alone_is_too_small_and_student_is_not():
+    """Nothing is there, and seeds are all the luck: how often does p fall to 0.025?  Why pages show both."""
+    own = rng(3).normal(0, 1, (400, 4))
+    draws, t = rng(4).random((999, 4)), rng(5)
+    plain = [scores.one_sided_p((scores.seed_weights(4, draws) @ mean)[1:]) for mean in own]
+    alone = [scores.one_sided_p(scores.student(mean, t, 999).samples) for mean in own]
+    assert np.mean(np.array(plain) <= 0.025) > 0.05
+    assert np.mean(np.array(alone) <= 0.025) <= 0.025 + 3 * (0.025 / 400) ** 0.5
+
+
+# ---------------------------------------------------------------- how far from the end
+
+
+def test_endings_are_those_of_the_histories():
+    one, two, odd = (Job("landmarks", "local", seed, "elm") for seed in (0, 1, 2))
+    odd = replace(odd, films=15)
+    zero = {"elm": np.zeros((1, 4))}
+    outcome = Outcome({job: zero for job in (one, two, odd)}, {}, {}, zero, zero)
+    histories = {
+        one: [(25, 1.0, 9.0), (75, 1.0, 5.0), (100, 1.0, 4.0)],  # fell by 1 at the end
+        two: [(25, 1.0, 3.0), (60, 1.0, 4.0), (80, 1.0, 4.0)],  # ran out of patience: it had its best at 25
+        odd: [(100, 1.0, 0.0)],
+    }
+    jobs = {job.name: {"history": history} for job, history in histories.items()}
+    table = scores.endings(outcome, {"jobs": jobs, "size": {"plan": {"steps": 100}}})
+    assert table.to_dict("records") == [
+        {"network": "landmarks", "arm": "local", "late_gain": 0.5, "steps": 90, "early": 0.5}
+    ]
 
 
 def share_covered(seeds, of_patients):

@@ -1,0 +1,116 @@
+"""Whether a GPU waits for the processor: time of a step, how much of it the GPU works, and what more trainings give.
+
+    python benchmarks/gpu.py
+
+Our networks are small, so on a GPU a step is mostly the launching of its kernels.  The first table has one training:
+milliseconds a step on the GPU and on one core, and the share of the time in which the GPU computes.  The second has
+as many trainings side by side as a machine may run, in processes of their own (as `reproduce --seed` runs shards) and
+in threads of one process (as `reproduce --workers` does): steps a second, all together.
+"""
+
+import argparse
+import multiprocessing
+import os
+import statistics
+import threading
+import time
+
+import torch
+from torch.profiler import ProfilerActivity, profile
+
+from lumbo import hospitals, models, training
+
+STEPS, WARM = 150, 30
+PLAN = training.Plan(steps=2 * STEPS + WARM, checks=1, patience=1)
+
+
+def films(n: int) -> hospitals.FilmSet:
+    """Draw training films of the largest hospital, or take them from the cache."""
+    return hospitals.film_set(hospitals.participants()[0], "training", 0, n)
+
+
+class Training:
+    """One network that can be moved on by some steps."""
+
+    def __init__(self, network: str, device: str, data: hospitals.FilmSet):
+        self.device, self.data, self.taken = device, data, 0
+        self.model = models.build(network, 0).to(device)
+        self.optimizer = training.new_optimizer(self.model, PLAN)
+
+    def go(self, steps: int) -> float:
+        """Take steps as every arm does; return the seconds of one."""
+        first, self.taken = self.taken, self.taken + steps
+        began = time.perf_counter()
+        training.run_steps(
+            self.model, self.optimizer, self.data, PLAN, (0,), first, self.taken, PLAN.steps
+        )  # the loss that it returns comes from the device, so all steps are done
+        return (time.perf_counter() - began) / steps
+
+
+def alone(network: str, device: str, data: hospitals.FilmSet) -> dict[str, float]:
+    """Measure one training: median milliseconds a step, and of it the GPU's own."""
+    one = Training(network, device, data)
+    one.go(WARM)
+    found = {"ms": 1000 * statistics.median(one.go(STEPS // 5) for _ in range(5))}
+    if device == "cuda":
+        with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as seen:
+            one.go(WARM)
+        kernels = [event for event in seen.events() if event.device_type == torch.autograd.DeviceType.CUDA]
+        found["gpu ms"] = sum(event.device_time for event in kernels) / 1000 / WARM
+        found["kernels"] = len(kernels) / WARM
+    return found
+
+
+def together(network: str, device: str, n: int, kind, barrier, data: hospitals.FilmSet) -> float:
+    """Let `n` trainings of a kind of worker begin at one moment; return their steps a second in all."""
+    ends = multiprocessing.get_context("spawn").SimpleQueue()
+    workers = [kind(target=_one_of, args=(network, device, data, barrier, ends)) for _ in range(n)]
+    for worker in workers:
+        worker.start()
+    spans = [ends.get() for _ in workers]
+    for worker in workers:
+        worker.join()
+    return n * STEPS / (max(end for _, end in spans) - min(start for start, _ in spans))
+
+
+def _one_of(network, device, data, barrier, ends) -> None:
+    torch.set_num_threads(1)
+    one = Training(network, device, data)
+    one.go(WARM)
+    barrier.wait()
+    start = time.time()
+    one.go(STEPS)
+    ends.put((start, time.time()))
+
+
+def main() -> None:
+    """Print both tables."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--films", type=int, default=512)
+    parser.add_argument("--together", type=int, nargs="+", default=[1, 2, 4, 8, 16])
+    options = parser.parse_args()
+    device = training.pick_device().type
+    name = torch.cuda.get_device_name() if device == "cuda" else "no GPU here: all on the processor"
+    print(f"{name}; {os.cpu_count()} cores; torch {torch.__version__}")
+    torch.set_num_threads(1)
+    data = films(options.films)
+    for network in models.NETWORKS:
+        row, core = alone(network, device, data), alone(network, "cpu", data)
+        print(f"{network}: {row['ms']:.1f} ms a step on {device}, {core['ms']:.1f} ms on one core", end="")
+        if "gpu ms" in row:
+            print(f"; the GPU works {row['gpu ms']:.1f} ms of it, in {row['kernels']:.0f} kernels", end="")
+        print(flush=True)
+    spawn = multiprocessing.get_context("spawn")
+    for n in options.together:
+        rates = {
+            "processes": together("landmarks", device, n, spawn.Process, spawn.Barrier(n), data),
+            "threads": together("landmarks", device, n, threading.Thread, threading.Barrier(n), data),
+        }
+        print(f"landmarks, {n} at once: {rates['processes']:.0f} steps a second in processes, "
+              f"{rates['threads']:.0f} in threads", flush=True)  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
