@@ -373,14 +373,14 @@ Every film behind these numbers is synthetic. Nothing here may be used to measur
 ## How to read it
 
 What is measured, how far it may be off, and the rule of the verdict were fixed on {claims.protocol.fixed},
-before the first full run. Numbers are mean absolute errors over all four angles, against *rated* angles, of
+before the first full run; where a claim was added later, its note says so. Numbers are mean absolute errors over all four angles, against *rated* angles, of
 the network called `{claims.protocol.network}`, on average: every hospital has the same weight, and so has every
 seed. {_seeds(claims, run)} The 95 % intervals count two kinds of luck at once, which patients were tested and what the
 seed gave to training. They do not count a third kind: other hospitals.
 
 Seeds are few. Where their luck is the larger one, the intervals are too narrow and p is too small. So each claim also shows
 its seeds one by one, and what the same rule makes of them alone, by *Student's t*, which knows nothing of the luck of
-patients but is honest about few seeds. The verdict is that of the rule fixed in advance; where Student disagrees, doubt it.
+patients but is honest about few seeds. The verdict is that of the rule fixed in advance; where Student disagrees, take the claim as open.
 
 - **reproduced**: the whole interval lies where the claim allows, and the one-sided p is at most
   {claims.protocol.alpha:g}. For the {count} primary claims, p is first corrected for their number after Holm.
