@@ -475,16 +475,17 @@ def test_a_closer_look_learns_a_few_films():
 # ----------------------------------------------------------- what must not matter
 
 
-def test_a_film_is_predicted_alike_whatever_its_batch_mates(network, model):
-    atol = 1e-3 if network == "regressor" else 0.05  # plates are short at an untrained glance: steep angles
-    film, dark, bright = noise(1), torch.zeros(5, 1, 128, 104), torch.ones(5, 1, 128, 104)
-    model.train()  # where batch statistics would show
+def test_a_film_is_predicted_alike_whatever_its_batch_mates(model):
+    """In float64: on noise the looks of an untrained network magnify rounding, on some processors visibly."""
+    mates = torch.zeros(5, 1, 128, 104), torch.ones(5, 1, 128, 104)
+    film, dark, bright = (films.double() for films in (noise(1), *mates))
+    model.double().train()  # where batch statistics would show
     with torch.inference_mode():
         alone = model(film)
         for mates in (dark, bright):
             crowd = model(torch.cat([film, mates]))
-            torch.testing.assert_close(crowd.angles_deg[:1], alone.angles_deg, rtol=0, atol=atol)
-            torch.testing.assert_close(crowd.spread_deg[:1], alone.spread_deg, rtol=0, atol=atol)
+            torch.testing.assert_close(crowd.angles_deg[:1], alone.angles_deg, rtol=0, atol=1e-6)
+            torch.testing.assert_close(crowd.spread_deg[:1], alone.spread_deg, rtol=0, atol=1e-6)
 
 
 def test_nothing_but_weights_is_kept(model):
