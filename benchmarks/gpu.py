@@ -2,17 +2,17 @@
 
     python benchmarks/gpu.py
 
-Our networks are small, so on a GPU a step is mostly the launching of its kernels.  The first table has one training:
-milliseconds a step on the GPU and on one core, and the share of the time in which the GPU computes.  The second has
-as many trainings side by side as a machine may run, in processes of their own (as `reproduce --seed` runs shards) and
-in threads of one process (as `reproduce --workers` does): steps a second, all together.
+Our networks are small, so on a GPU a step would mostly be the launching of its kernels; `training` records them once
+and replays them.  The first table has one training: milliseconds a step on the GPU, replayed and launched one by one,
+and on one core, and the share of the time in which the GPU computes.  The second has several trainings side by side,
+in processes of their own, as `reproduce --seed` runs shards: steps a second, all together.
 """
 
 import argparse
+import contextlib
 import multiprocessing
 import os
 import statistics
-import threading
 import time
 
 import torch
@@ -47,12 +47,13 @@ class Training:
         return (time.perf_counter() - began) / steps
 
 
-def alone(network: str, device: str, data: hospitals.FilmSet) -> dict[str, float]:
+def alone(network: str, device: str, data: hospitals.FilmSet, replay: bool = True) -> dict[str, float]:
     """Measure one training: median milliseconds a step, and of it the GPU's own."""
     one = Training(network, device, data)
-    one.go(WARM)
-    found = {"ms": 1000 * statistics.median(one.go(STEPS // 5) for _ in range(5))}
-    if device == "cuda":
+    with launched_one_by_one() if not replay else contextlib.nullcontext():
+        one.go(WARM)
+        found = {"ms": 1000 * statistics.median(one.go(STEPS // 5) for _ in range(5))}
+    if device == "cuda" and replay:
         with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as seen:
             one.go(WARM)
         kernels = [event for event in seen.events() if event.device_type == torch.autograd.DeviceType.CUDA]
@@ -61,10 +62,24 @@ def alone(network: str, device: str, data: hospitals.FilmSet) -> dict[str, float
     return found
 
 
-def together(network: str, device: str, n: int, kind, barrier, data: hospitals.FilmSet) -> float:
-    """Let `n` trainings of a kind of worker begin at one moment; return their steps a second in all."""
-    ends = multiprocessing.get_context("spawn").SimpleQueue()
-    workers = [kind(target=_one_of, args=(network, device, data, barrier, ends)) for _ in range(n)]
+@contextlib.contextmanager
+def launched_one_by_one():
+    """Let steps on a GPU be computed as on a processor."""
+    replayed = training._on_gpu
+    training._on_gpu = lambda model, given, device: training._gradients(model, [values.to(device) for values in given])
+    try:
+        yield
+    finally:
+        training._on_gpu = replayed
+
+
+def together(network: str, device: str, n: int, data: hospitals.FilmSet) -> float:
+    """Let `n` trainings begin at one moment, each in a process; return their steps a second in all."""
+    spawn = multiprocessing.get_context("spawn")
+    ends, barrier = spawn.SimpleQueue(), spawn.Barrier(n)
+    workers = [
+        spawn.Process(target=_one_of, args=(network, device, data, barrier, ends)) for _ in range(n)
+    ]
     for worker in workers:
         worker.start()
     spans = [ends.get() for _ in workers]
@@ -89,7 +104,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--films", type=int, default=512)
-    parser.add_argument("--together", type=int, nargs="+", default=[1, 2, 4, 8, 16])
+    parser.add_argument("--together", type=int, nargs="+", default=[1, 2, 4, 8])
     options = parser.parse_args()
     device = training.pick_device().type
     name = torch.cuda.get_device_name() if device == "cuda" else "no GPU here: all on the processor"
@@ -99,17 +114,13 @@ def main() -> None:
     for network in models.NETWORKS:
         row, core = alone(network, device, data), alone(network, "cpu", data)
         print(f"{network}: {row['ms']:.1f} ms a step on {device}, {core['ms']:.1f} ms on one core", end="")
-        if "gpu ms" in row:
-            print(f"; the GPU works {row['gpu ms']:.1f} ms of it, in {row['kernels']:.0f} kernels", end="")
+        if device == "cuda":
+            single = alone(network, device, data, replay=False)
+            print(f", {single['ms']:.1f} ms with its kernels launched one by one; the GPU works {row['gpu ms']:.1f} ms "
+                  f"of it, in {row['kernels']:.0f} kernels", end="")  # fmt: skip
         print(flush=True)
-    spawn = multiprocessing.get_context("spawn")
     for n in options.together:
-        rates = {
-            "processes": together("landmarks", device, n, spawn.Process, spawn.Barrier(n), data),
-            "threads": together("landmarks", device, n, threading.Thread, threading.Barrier(n), data),
-        }
-        print(f"landmarks, {n} at once: {rates['processes']:.0f} steps a second in processes, "
-              f"{rates['threads']:.0f} in threads", flush=True)  # fmt: skip
+        print(f"landmarks, {n} at once: {together('landmarks', device, n, data):.0f} steps a second", flush=True)
 
 
 if __name__ == "__main__":

@@ -54,9 +54,15 @@ def lumbopelvic_angles(landmarks, anterior: str | None = None):
     [45.0, 0.0, 45.0, 45.0]
     """
     points = _checked(landmarks)
-    xp = np if isinstance(points, np.ndarray) else sys.modules["torch"]
-    side = _facing(points, anterior, xp)
+    return measure(points, _facing(points, anterior))
 
+
+def measure(points, side):
+    """Do as `lumbopelvic_angles` with points that need no check: nothing here asks what the numbers are.
+
+    points : floating array or tensor (..., 6, 2);  side : -1 where the patient faces left in the image, 1 where right
+    """
+    xp = _library(points)
     s1 = points[..., 0, :] - points[..., 1, :]  # posterior to anterior corner
     l1 = points[..., 2, :] - points[..., 3, :]
     leg = s1_midpoint(points) - hip_axis(points)  # hip axis to middle of S1
@@ -73,7 +79,7 @@ def hip_axis(landmarks):
     >>> hip_axis(points).tolist()
     [3.0, 4.0]
     """
-    xp = np if isinstance(landmarks, np.ndarray) else sys.modules["torch"]
+    xp = _library(landmarks)
     near, far = landmarks[..., 4, :], landmarks[..., 5, :]
     known_near = xp.where(xp.isnan(near), far, near)
     known_far = xp.where(xp.isnan(far), near, far)
@@ -134,10 +140,15 @@ def _as_numbers(landmarks):
         raise InputError("landmarks", str(error), "numbers of shape (..., 6, 2)") from error
 
 
-def _facing(points, anterior, xp):
+def _library(points):
+    """Return the module that computes with an array or a tensor."""
+    return np if isinstance(points, np.ndarray) else sys.modules["torch"]
+
+
+def _facing(points, anterior):
     """Return +1 where the patient faces right in the image, -1 where left."""
     if anterior is None:
-        side = xp.sign(points[..., 0, 0] - points[..., 1, 0])
+        side = _library(points).sign(points[..., 0, 0] - points[..., 1, 0])
         if (side == 0).any():
             raise InputError("anterior", None, "'left' or 'right' where the S1 plate is vertical")
         return side

@@ -8,6 +8,7 @@ never leave a client; the ledger counts what does.
 import copy
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from queue import SimpleQueue
@@ -16,15 +17,18 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from lumbo import hospitals
 from lumbo.errors import require, whole
 from lumbo.hospitals import FilmSet
 from lumbo.training import (
+    PREDICTED,
     Check,
     Plan,
     Seed,
     descend,
     film_digest,
     new_optimizer,
+    reset,
     one_thread_each,
     run_steps,
     steps_per_epoch,
@@ -77,7 +81,8 @@ def fedavg(
     plan : as for `training.fit`; ``plan.steps`` counts the steps of all clients together, and
         the model is checked after whole rounds, at most ``plan.checks`` times
     seed : client k draws its batches from ``(*seed, k)``
-    workers : clients that train at the same moment, one thread each.  Any number gives the same bits.
+    workers : clients that train at the same moment, one thread each.  Any number gives the same bits; on a GPU,
+        which one client keeps busy, only 1
     carry : let each client keep its optimiser state from round to round, at a memory cost per
         client; otherwise clients start each round afresh and memory does not grow with their number
     checkpoint, report : as for `training.fit`
@@ -101,7 +106,10 @@ def fedavg(
     checks = min(plan.checks, turns)
     plan = replace(plan, checks=checks, patience=-(-plan.patience * checks // plan.checks))
     bounds = [turns * check // checks for check in range(checks + 1)]
-    benches = _benches(model, clients, plan, whole("workers", workers, 1), carry)
+    on_gpu = next(model.parameters()).is_cuda
+    whole("workers", workers, 1, high=1 if on_gpu else 10**9)
+    benches = _benches(model, clients, plan, workers, carry)
+    held = _together([client.validation for client in clients])
     films = sum(len(client.train) for client in clients)
     per_round = sum(local_steps(client, plan) for client in clients)
 
@@ -114,7 +122,7 @@ def fedavg(
         losses = []
 
         def updates():
-            for client, (state, loss) in zip(clients, _in_order(jobs, workers)):
+            for client, (state, loss) in zip(clients, _in_order(pool, jobs, 2 * workers)):
                 losses.append(loss * len(client.train) / films)
                 yield state, len(client.train) / films
 
@@ -126,13 +134,15 @@ def fedavg(
         return bounds[check + 1] * per_round, sum(losses) / len(losses)
 
     def score() -> float:
-        held = [(len(client.validation), validation_mae(model, client.validation)) for client in clients]
-        return sum(n * error for n, error in held) / sum(n for n, _ in held)
+        errors = pool.map(lambda part: validation_mae(model, hospitals.pool(part)), held)
+        counts = [sum(map(len, part)) for part in held]
+        return sum(n * error for n, error in zip(counts, errors)) / sum(counts)
 
     kept = {name: bench.optimizer for name, bench in zip(names, benches)} if carry else {}
     digests = {client.name: [film_digest(client.train), film_digest(client.validation)] for client in clients}
     identity = {"seed": list(seed), "plan": asdict(plan), "clients": names, "films": digests, "carry": carry}
-    history = descend(model, advance, score, plan, kept, identity, checkpoint, report)
+    with one_thread_each(workers) as pool:
+        history = descend(model, advance, score, plan, kept, identity, checkpoint, report)
     return history, ledger(model, names, bounds[len(history)])
 
 
@@ -168,14 +178,15 @@ class _Bench(NamedTuple):
     optimizer: torch.optim.Optimizer
 
 
-def _benches(model, clients, plan, workers, carry):
+def _benches(model, clients, plan, workers, carry) -> list[_Bench] | SimpleQueue:
     """One bench per client where state is carried, else a queue of as many as may work at once."""
+    copies = [copy.deepcopy(model) for _ in range(len(clients) if carry else workers)]
+    benches = [_Bench(net, new_optimizer(net, plan)) for net in copies]
     if carry:
-        copies = [copy.deepcopy(model) for _ in clients]
-        return [_Bench(net, new_optimizer(net, plan)) for net in copies]
+        return benches
     queue = SimpleQueue()
-    for _ in range(workers):
-        queue.put(copy.deepcopy(model))
+    for bench in benches:
+        queue.put(bench)
     return queue
 
 
@@ -183,10 +194,12 @@ def _local_update(
     start: State, k: int, client: Client, benches, plan, seed, round_, turns, carry
 ) -> tuple[State, float]:
     """Let client k take its steps from the global weights: (its weights, mean loss)."""
-    net = benches[k].model if carry else benches.get()
+    bench = benches[k] if carry else benches.get()
     try:
+        net, optimizer = bench
         net.load_state_dict(start)
-        optimizer = benches[k].optimizer if carry else new_optimizer(net, plan)
+        if not carry:
+            reset(optimizer)
         steps = local_steps(client, plan)
         loss = run_steps(
             net,
@@ -201,7 +214,7 @@ def _local_update(
         return {name: value.clone() for name, value in net.state_dict().items()}, loss
     finally:
         if not carry:
-            benches.put(net)  # also after an error: another client may be waiting for it
+            benches.put(bench)  # also after an error: another client may be waiting for it
 
 
 def local_steps(client: Client, plan: Plan) -> int:
@@ -209,13 +222,31 @@ def local_steps(client: Client, plan: Plan) -> int:
     return max(1, round(plan.epochs * steps_per_epoch(len(client.train), plan.batch)))
 
 
-def _in_order(jobs: list[Callable], workers: int) -> Iterator:
-    """Run jobs on threads; yield their results in order, with one more under way than workers at most."""
-    with one_thread_each(workers) as pool:
-        running = deque()
-        for job in jobs:
-            if len(running) > workers:
-                yield running.popleft().result()
-            running.append(pool.submit(job))
-        while running:
+def _together(sets: list[FilmSet]) -> list[list[FilmSet]]:
+    """Put sets together until they fill a batch of `predict`, in order: many small clients cost no more than few.
+
+    Each client measures its own films; what a network says of a film does not depend, but for rounding, on
+    the films that happen to be in the same batch.
+    """
+    parts, room = [], 0
+    for films in sets:
+        if room <= 0:
+            parts.append([])
+            room = PREDICTED
+        parts[-1].append(films)
+        room -= len(films)
+    return parts
+
+
+def _in_order(pool: Executor, jobs: list[Callable], ahead: int) -> Iterator:
+    """Run jobs in a pool; yield their results in order, with at most `ahead` begun and not yet yielded.
+
+    Twice the workers is enough for workers to be busy while the first job, the longest, is waited for.
+    """
+    running = deque()
+    for job in jobs:
+        if len(running) == ahead:
             yield running.popleft().result()
+        running.append(pool.submit(job))
+    while running:
+        yield running.popleft().result()

@@ -9,6 +9,7 @@ Inside a network a place on a film is ``(x, y)`` in *film heights* from its uppe
 corner, so nothing depends on the number of pixels; outside it is in pixels.
 """
 
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -55,7 +56,28 @@ class Prediction(NamedTuple):
     landmarks_px: Tensor | None
 
 
-class Regressor(nn.Module):
+class Network(nn.Module):
+    """What training asks of a network.
+
+    All chance is drawn on the host; the loss itself is a function of tensors that never looks at a
+    number and copies nothing from the host, so that a GPU can replay it as a whole.
+    """
+
+    def draw(self, n: int, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
+        """Draw what the loss on `n` films leaves to chance."""
+        return ()
+
+    def score(self, films: Tensor, landmarks_px: Tensor, *drawn: Tensor) -> Tensor:
+        """Return the loss on films (n, 1, h, w) with rated landmarks (n, 6, 2), given what was drawn."""
+        raise NotImplementedError
+
+    def loss(self, films: Tensor, landmarks_px: Tensor, rng: np.random.Generator) -> Tensor:
+        """Draw and score."""
+        drawn = self.draw(len(films), rng)
+        return self.score(films, landmarks_px, *(torch.from_numpy(values).to(films) for values in drawn))
+
+
+class Regressor(Network):
     """Map a film straight to SS, PT, PI, LL; nothing ties PI to PT + SS."""
 
     def __init__(self):
@@ -69,16 +91,16 @@ class Regressor(nn.Module):
     def forward(self, films: Tensor) -> Prediction:
         """Predict angles from films (n, 1, h, w)."""
         seen = self.seen(pool(self.encoder(pool(films, GLANCE))[-1], POOLED))
-        angles_deg = self.said(seen) * UNIT_DEG + seen.new_tensor(TYPICAL_DEG)
+        angles_deg = self.said(seen) * UNIT_DEG + constant(TYPICAL_DEG, seen)
         return Prediction(angles_deg, spread(self.doubt(seen)), None)
 
-    def loss(self, films: Tensor, landmarks_px: Tensor, rng: np.random.Generator) -> Tensor:
-        """Score angles and doubt against the rated angles; `rng` is not used."""
+    def score(self, films: Tensor, landmarks_px: Tensor) -> Tensor:
+        """Score angles and doubt against the rated angles; nothing is left to chance."""
         angles_deg, spread_deg, _ = self(films)
         return laplace(angle_error(angles_deg, landmarks_px), spread_deg)
 
 
-class LandmarkNet(nn.Module):
+class LandmarkNet(Network):
     """Find six landmarks at a glance, then look closer at each pair of them.
 
     At a glance a landmark is the mean of a heat map over the whole film, seen small: the
@@ -112,19 +134,23 @@ class LandmarkNet(nn.Module):
         squares = cut(films, middle, along).unbind(1)
         seen = [closer(square) for closer, square in zip(self.closer, squares)]
         ends = torch.stack([end(feature) for end, feature in zip(self.ends, seen)], 1)
-        level = ends.unflatten(-1, (2, 2)) * PLATE + ends.new_tensor(_LEVEL)
+        level = ends.unflatten(-1, (2, 2)) * PLATE + constant(_LEVEL, ends)
         points = middle[:, :, None] + turn(level, along[:, :, None])
         return points.flatten(1, 2), spread(self.doubt(torch.cat(seen, 1)))
 
-    def loss(self, films: Tensor, landmarks_px: Tensor, rng: np.random.Generator) -> Tensor:
-        """Score a glance and one closer look, aimed at random, against the rated landmarks and angles."""
+    def draw(self, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Draw by how much the closer look misses its aim; see `misses`."""
+        return misses(n, rng)
+
+    def score(self, films: Tensor, landmarks_px: Tensor, shift: Tensor, angle: Tensor) -> Tensor:
+        """Score a glance and one closer look, aimed askew, against the rated landmarks and angles."""
         rated = (landmarks_px + 0.5) / films.shape[-2]
         heat = self.glance(films)
         entropy = -(blob(rated, heat.shape[-2:]) * heat.flatten(2).log_softmax(-1)).sum(-1).mean()
         glanced = soft_argmax(heat)
-        points, spread_deg = self.look(films, *misaim(*aim(rated), rng))
+        points, spread_deg = self.look(films, *askew(*aim(rated), shift, angle))
         off = (glanced - rated).abs().mean() + 4 * (points - rated).abs().mean()
-        rough, fine = (angle_error(angles.lumbopelvic_angles(p, "left"), rated) for p in (glanced, points))
+        rough, fine = (angle_error(measured(p), rated) for p in (glanced, points))
         return entropy + off / BLOB + 0.1 * rough.mean() + 0.7 * laplace(fine, spread_deg)
 
 
@@ -200,20 +226,18 @@ def aim(points: Tensor) -> tuple[Tensor, Tensor]:
     first, second = points.unflatten(1, (PAIRS, 2)).unbind(2)
     along = second - first
     along = along / along.norm(dim=-1, keepdim=True).clamp(min=1e-6)
-    upright = along.new_tensor([1.0, 0.0]).expand_as(along[:, -1:])
+    upright = constant((1.0, 0.0), along).expand_as(along[:, -1:])
     return (first + second) / 2, torch.cat([along[:, :-1], upright], 1)
 
 
-def misaim(middle: Tensor, along: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Shift and turn what `aim` says at random, by `MISS` and `TILT`."""
-    shift = torch.from_numpy(rng.normal(0, MISS, middle.shape)).to(middle)
-    angle = torch.from_numpy(rng.normal(0, TILT, middle.shape[:2])).to(middle)
-    return askew(middle, along, shift, angle)
+def misses(n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Draw how far looks at `n` films miss their aim: (n, 3, 2) by `MISS` and (n, 3) by `TILT`, for `askew`."""
+    return rng.normal(0, MISS, (n, PAIRS, 2)), rng.normal(0, TILT, (n, PAIRS))
 
 
 def aside(middle: Tensor, along: Tensor, side: int) -> tuple[Tensor, Tensor]:
     """Shift what `aim` says by `MISS` to one side, -1 or 1, and turn it by `TILT`; 0 leaves it."""
-    shift = middle.new_tensor([side * MISS, 0.0])
+    shift = constant((side * MISS, 0.0), middle)
     return askew(middle, along, shift, middle.new_full(middle.shape[:2], side * TILT))
 
 
@@ -235,26 +259,45 @@ def cut(films: Tensor, middle: Tensor, along: Tensor) -> Tensor:
     """
     height, width = films.shape[-2:]
     cell = (torch.arange(SQUARE, device=films.device) + 0.5) / SQUARE - 0.5
-    cells = cell * cell.new_tensor(FIELDS)[:, None]  # (3, SQUARE)
+    cells = cell * constant(FIELDS, cell)[:, None]  # (3, SQUARE)
     down = turn(torch.stack([torch.zeros_like(cells), cells], -1), along[:, :, None])
     right = turn(torch.stack([cells, torch.zeros_like(cells)], -1), along[:, :, None])
     places = (middle[:, :, None] + down)[..., :, None, :] + right[..., None, :, :]
-    grid = places * places.new_tensor([2 * height / width, 2]) - 1  # (n, 3, SQUARE, SQUARE, 2)
+    grid = places * constant((2 * height / width, 2.0), places) - 1  # (n, 3, SQUARE, SQUARE, 2)
     squares = F.grid_sample(films, grid.flatten(1, 2), mode="bilinear", align_corners=False)
     return squares.view(grid.shape[:-1])[:, :, None] - 0.5
 
 
 def pool(images: Tensor, size: tuple[int, int]) -> Tensor:
     """Do what `F.adaptive_avg_pool2d` does, on any device: (n, c, h, w) to (n, c, *size)."""
-    rows, columns = (_windows(have, want).to(images) for have, want in zip(images.shape[-2:], size))
+    rows, columns = (
+        _windows(have, want, images.dtype, images.device) for have, want in zip(images.shape[-2:], size)
+    )
     return rows @ images @ columns.mT
 
 
-def _windows(have: int, want: int) -> Tensor:
+# What never changes is made once for each device: when a GPU replays a step, nothing may come from the host.
+# Not in inference mode, although a prediction may ask first: training wants to use it, too.
+
+
+@cache
+def _windows(have: int, want: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """Weights that average `have` cells into `want` windows, which may share cells: (want, have)."""
-    cell, window = torch.arange(have), torch.arange(want)[:, None]
-    inside = (cell >= window * have // want) & (cell < -(-(window + 1) * have // want))
-    return inside / inside.sum(1, keepdim=True)
+    with torch.inference_mode(False):
+        cell, window = torch.arange(have), torch.arange(want)[:, None]
+        inside = (cell >= window * have // want) & (cell < -(-(window + 1) * have // want))
+        return (inside / inside.sum(1, keepdim=True)).to(device, dtype)
+
+
+def constant(values: tuple, like: Tensor) -> Tensor:
+    """Return numbers (a tuple, or tuples of tuples) as a tensor of the kind of `like`; nobody may change it."""
+    return _constant(values, like.dtype, like.device)
+
+
+@cache
+def _constant(values: tuple, dtype: torch.dtype, device: torch.device) -> Tensor:
+    with torch.inference_mode(False):
+        return torch.tensor(values, dtype=dtype, device=device)
 
 
 def soft_argmax(heat: Tensor) -> Tensor:
@@ -284,9 +327,14 @@ def spread(doubt: Tensor) -> Tensor:
     return SPREAD_DEG * doubt.exp()
 
 
+def measured(landmarks: Tensor) -> Tensor:
+    """Measure angles as `angles.lumbopelvic_angles` does, without asking whether they can be measured."""
+    return angles.measure(landmarks, angles.SIDES["left"])
+
+
 def angle_error(angles_deg: Tensor, landmarks: Tensor) -> Tensor:
     """Return how far angles (n, 4) are from those of rated landmarks, in tens of degrees."""
-    rated_deg = angles.lumbopelvic_angles(landmarks, "left")
+    rated_deg = measured(landmarks)
     return (angles_deg - rated_deg).abs().clamp(max=WILD_DEG) / UNIT_DEG
 
 
@@ -296,7 +344,7 @@ def laplace(error: Tensor, spread_deg: Tensor) -> Tensor:
     return (error / expected + expected.log()).mean()
 
 
-_LEVEL = [[[-PLATE, 0.0], [PLATE, 0.0]]] * (PAIRS - 1) + [[[0.0, 0.0]] * 2]  # where a pair lies on a square
+_LEVEL = (((-PLATE, 0.0), (PLATE, 0.0)),) * (PAIRS - 1) + (((0.0, 0.0),) * 2,)  # where a pair lies on a square
 
 NETWORKS = {"regressor": Regressor, "landmarks": LandmarkNet}
 

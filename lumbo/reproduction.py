@@ -28,7 +28,7 @@ import numpy as np
 import torch
 
 import lumbo
-from lumbo import evaluation, federated, hospitals, models, radiograph, store, training
+from lumbo import angles, evaluation, federated, hospitals, models, radiograph, store, training
 from lumbo.errors import InputError, fields, number, require, whole
 from lumbo.federated import Client
 from lumbo.hospitals import FilmSet
@@ -37,9 +37,9 @@ from lumbo.training import Check, Plan
 ARMS = ("local", "centralized", "federated")
 TRAINING_SEEDS = 1000  # patients of training seed s have seed s + 1000; test patients have seed 0
 TUNABLE = {"learning_rate", "weight_decay", "warmup", "epochs"}  # what an arm may have of its own in its plan
+HELD_OUT = 6  # a point of the learning curve has one validation film for so many training films, at least 8
 _UNFINISHED = "{}.unfinished-"  # how the name of a job's checkpoint begins
 _NOTED = {"size", "specification", "fingerprint", "commit", "versions", "hardware", "seconds", "jobs"}
-HELD_OUT = 6  # a point of the learning curve has one validation film for so many training films, at least 8
 
 
 @dataclass(frozen=True)
@@ -247,7 +247,8 @@ def run(
     out : folder for ``jobs/`` (weights and predictions of each model) and, for each seed,
         ``seedN.safetensors`` (all predictions and the test angles) and ``seedN.json`` (where they come from)
     only : seeds to run, by default all
-    workers : models trained at the same moment, one thread each; by default one a core, on a GPU one
+    workers : models trained at the same moment, one thread each; by default one a core; on a GPU, which one
+        keeps busy, only 1
     report : called with (job, steps it has taken, steps it may take), by the thread that trains it: first
         with the steps taken in earlier calls, last with all of them
 
@@ -262,12 +263,13 @@ def run(
         file that cannot be read.
     """
     out, place, key = Path(out), training.pick_device(device), specification(what)
-    workers = whole("workers", (_cores() if place.type == "cpu" else 1) if workers is None else workers, 1)
+    most = 1 if place.type == "cuda" else 10**9
+    workers = min(most, _cores()) if workers is None else whole("workers", workers, 1, most)
     only = list(seeds(what)) if only is None else list(only)
     for seed in only:
         require(seed in seeds(what), "seed", seed, f"a whole number from 0 to {len(seeds(what)) - 1}")
     for path in out.glob("seed*.safetensors"):
-        made = _read_shard(path, _read)[1]
+        made = _made_by(path, _read(path)[1])
         require(
             made == key, str(path), f"specification {made}", f"{key}; choose another folder or delete this"
         )
@@ -277,10 +279,16 @@ def run(
     }:
         report(job.name, what.plan.steps, what.plan.steps)
     store.make_folder(out / "jobs")  # a place that cannot be written to is found now, not after training
-    origin = provenance(what, place)  # now, while the checkout holds the code that was imported
+    ends = ("json", "safetensors")
+    todo = {
+        seed: left
+        for seed, left in todo.items()
+        if left or not all((out / f"seed{seed}.{end}").exists() for end in ends)
+    }
+    if todo:
+        origin = provenance(what, place)  # now, while the checkout holds the code that was imported
     for seed, left in todo.items():
-        if left or not all((out / f"seed{seed}.{end}").exists() for end in ("json", "safetensors")):
-            _run_shard(what, seed, left, out, origin, workers, place, report)
+        _run_shard(what, seed, left, out, origin, workers, place, report)
     return read_outcome(out)
 
 
@@ -295,9 +303,9 @@ def read_outcome(folder: Path) -> Outcome:
     first, made = read[0]
     for path, (shard, specification) in zip(shards, read):
         same = specification == made and all(
-            np.array_equal(getattr(shard, field)[site], angles)
+            np.array_equal(getattr(shard, field)[site], right)
             for field in ("rated", "truth")
-            for site, angles in getattr(first, field).items()
+            for site, right in getattr(first, field).items()
         )
         require(same, str(path), f"specification {specification}", f"{made}, as {shards[0].name}")
     said, within, films = (
@@ -318,7 +326,7 @@ def read_run(folder: Path) -> dict:
     notes = {path: _read_note(path.with_suffix(".json")) for path in shards}
     first = notes[shards[0]]
     for path, note in notes.items():
-        found, beside = str(path.with_suffix(".json")), _read_shard(path)[1]
+        found, beside = str(path.with_suffix(".json")), _made_by(path, store.load_tensors(path)[1])
         require(note["size"] == first["size"], f"{found}: size", note["size"], "that of the other shards")
         for other in (first["specification"], beside):
             same = note["specification"] == other
@@ -389,17 +397,17 @@ def provenance(what: Size, device: torch.device) -> dict:
 def _run_shard(what, seed, todo, out, origin, workers, place, report) -> None:
     """Train the jobs of one seed that are left and put all of the seed in one file."""
     began, key, stop = time.perf_counter(), origin["specification"], threading.Event()
+    with training.one_thread_each(_cores()) as pool:
+        _draw_films(what, todo, pool)
+    drawn = time.perf_counter()
     with training.one_thread_each(workers) as pool:
         try:
-            _draw_films(what, todo, pool)
-            drawn = time.perf_counter()
             for done in as_completed(
                 [pool.submit(_run_job, job, what, out, key, place, stop, report) for job in todo]
             ):
                 done.result()
         except BaseException:
             stop.set()  # the other jobs end at their next check, which is on disk by then
-            pool.shutdown(cancel_futures=True)
             raise
     seconds = {"drawing": round(drawn - began, 1), "training": round(time.perf_counter() - drawn, 1)}
     _write_shard(what, seed, out, origin | {"seconds": seconds})
@@ -488,12 +496,18 @@ def _write_shard(what: Size, seed: int, out: Path, origin: dict) -> None:
     store.save_tensors(out / f"seed{seed}.safetensors", arrays, note)
 
 
-def _read_shard(path: Path, load: Callable = store.load_tensors) -> tuple[Outcome, str]:
+def _made_by(path: Path, note: dict) -> str:
+    """Return by which specification a shard was made."""
+    require("specification" in note, str(path), "a note without jobs or specification", "what an experiment left")
+    return note["specification"]
+
+
+def _read_shard(path: Path) -> tuple[Outcome, str]:
     """Read one shard and say by which specification it was made."""
-    arrays, note = load(path)
+    arrays, note = store.load_tensors(path)
+    made = _made_by(path, note)
     try:
         films = {Job(**entry["job"]): entry["films"] for entry in note["jobs"]}
-        made = note["specification"]
     except (KeyError, TypeError) as error:
         raise InputError(str(path), f"a note without jobs, {error}", "what an experiment left") from error
     sites = sorted({name.split("/")[1] for name in arrays if "/" in name})
@@ -619,7 +633,7 @@ _SHAPING = (
     *(patients, clients, tested_films, plan_of, train, _calibrate, _test),
 )
 _CODE = store.content_key(
-    *(models, training, federated),
+    *(angles, models, training, federated),
     *(store.bare_code(inspect.getsource(part)) for part in _SHAPING),
     *(TRAINING_SEEDS, HELD_OUT),
 )

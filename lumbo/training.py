@@ -4,6 +4,10 @@ Every arm of the experiment takes its steps in `run_steps` and is checked, stopp
 kept in `descend`; local, centralized and federated training differ only in whose films
 the steps see.  Batches and augmentation are a function of (seed, step), so a run that was
 killed and resumed takes exactly the steps it would have taken.
+
+All chance is drawn on the host, in NumPy; what a step computes from it is a function of
+tensors, which a GPU records once and replays (a CUDA graph): our networks are small, and
+launching their thousand kernels one by one takes several times as long as running them.
 """
 
 import hashlib
@@ -13,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -26,6 +31,7 @@ from lumbo.models import Prediction
 
 Seed = tuple[int, ...]
 LONG_SIDES_PX = range(32, 1025, 16)
+PREDICTED = 50  # films that `predict` takes at once
 
 
 @dataclass(frozen=True)
@@ -131,20 +137,27 @@ def run_steps(
     last: int,
     total: int,
 ) -> float:
-    """Take steps `first` up to `last` of a run of `total`; return the mean loss."""
+    """Take steps `first` up to `last` of a run of `total`; return the mean loss.
+
+    Raises `InputError` when the loss is no longer a finite number.
+    """
     model.train()
-    losses = []
+    device, losses = next(model.parameters()).device, []
     for step, index in zip(range(first, last), batches(len(data), plan.batch, seed, first)):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(plan, step / total)
         rng = np.random.default_rng([*seed, 1, step])
-        films, landmarks = augment(*_tensors(data, index, model), plan, rng)
-        loss = model.loss(films, landmarks, rng)
-        optimizer.zero_grad()
-        loss.backward()
+        given = _drawn(data, index, model, plan, rng)
+        if device.type == "cuda":
+            losses.append(_on_gpu(model, given, device))
+        else:
+            losses.append(_gradients(model, [values.to(device) for values in given]))
         optimizer.step()
-        losses.append(loss.detach())
-    return float(torch.stack(losses).mean()) if losses else float("nan")
+    if not losses:
+        return float("nan")
+    mean = float(torch.stack(losses).mean())
+    require(np.isfinite(mean), "loss", mean, "a finite number; try a lower plan.learning_rate")
+    return mean
 
 
 def descend(
@@ -184,7 +197,7 @@ def descend(
     return history
 
 
-def predict(model: nn.Module, films: np.ndarray, batch: int = 50) -> Prediction:
+def predict(model: nn.Module, films: np.ndarray, batch: int = PREDICTED) -> Prediction:
     """Measure films (n, h, w) uint8; the prediction holds float64 arrays instead of tensors.
 
     Raises
@@ -249,6 +262,53 @@ def learning_rate(plan: Plan, progress: float) -> float:
     return plan.learning_rate * 0.5 * (1 + np.cos(np.pi * (progress - plan.warmup) / (1 - plan.warmup)))
 
 
+class Moves(NamedTuple):
+    """What augmentation does with n films; all tensors of one type, on the host.
+
+    matrix (n, 2, 2), middle (2,), shift (n, 2) : where a landmark goes, px, turned and zoomed about the middle
+    theta (n, 2, 3) : where a pixel comes from, as in `F.affine_grid`
+    curve (n, 256) : how bright each grey level is shown, in [0, 1]
+    """
+
+    matrix: Tensor
+    middle: Tensor
+    shift: Tensor
+    theta: Tensor
+    curve: Tensor
+
+
+def draw_moves(
+    shape: tuple[int, int, int], plan: Plan, rng: np.random.Generator, dtype: torch.dtype = torch.float32
+) -> Moves:
+    """Draw how `augment` turns, zooms, shifts and re-exposes films of a shape (n, h, w)."""
+    n, height, width = shape
+    turn = np.radians(rng.uniform(-plan.turn_deg, plan.turn_deg, n))
+    zoom = np.exp(rng.uniform(-plan.zoom, plan.zoom, n))
+    shift = rng.uniform(-plan.shift, plan.shift, (n, 2)) * [width, height]
+    gamma = np.exp(rng.uniform(-plan.contrast, plan.contrast, (n, 1)))
+    matrix = (
+        np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]).transpose(2, 0, 1)
+        * zoom[:, None, None]
+    )
+    middle, half = np.array([(width - 1) / 2, (height - 1) / 2]), np.array([width / 2, height / 2])
+    curve = (np.arange(256) / 255) ** gamma
+    matrix, middle, half, shift, curve = (
+        torch.from_numpy(values).to(dtype) for values in (matrix, middle, half, shift, curve)
+    )
+    back = torch.linalg.inv(matrix)
+    theta = torch.cat([back * half / half[:, None], -(back @ shift[..., None]) / half[:, None]], -1)
+    return Moves(matrix, middle, shift, theta, curve)
+
+
+def move(films: Tensor, landmarks_px: Tensor, moves: Moves) -> tuple[Tensor, Tensor]:
+    """Do with films and landmarks what was drawn; for shapes see `augment`."""
+    n, height, width = films.shape
+    moved = (landmarks_px - moves.middle) @ moves.matrix.mT + moves.middle + moves.shift[:, None]
+    exposed = moves.curve.gather(1, films.flatten(1).long()).view(n, 1, height, width)
+    grid = _grid(moves.theta, height, width)
+    return F.grid_sample(exposed, grid, mode="bilinear", padding_mode="zeros", align_corners=False), moved
+
+
 def augment(
     films: Tensor, landmarks_px: Tensor, plan: Plan, rng: np.random.Generator
 ) -> tuple[Tensor, Tensor]:
@@ -256,26 +316,8 @@ def augment(
 
     films : (n, h, w) uint8;  landmarks_px : (n, 6, 2).  Returns films (n, 1, h, w) in [0, 1] and landmarks.
     """
-    n, height, width = films.shape
-    turn = np.radians(rng.uniform(-plan.turn_deg, plan.turn_deg, n))
-    zoom = np.exp(rng.uniform(-plan.zoom, plan.zoom, n))
-    shift = rng.uniform(-plan.shift, plan.shift, (n, 2)) * [width, height]
-    matrix = (
-        np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]).transpose(2, 0, 1)
-        * zoom[:, None, None]
-    )
-    middle = np.array([(width - 1) / 2, (height - 1) / 2])
-    matrix, shift, middle = (torch.from_numpy(a).to(landmarks_px) for a in (matrix, shift, middle))
-    moved = (landmarks_px - middle) @ matrix.mT + middle + shift[:, None]
-
-    half = torch.tensor([width / 2, height / 2]).to(matrix)
-    back = torch.linalg.inv(matrix)
-    theta = torch.cat([back * half / half[:, None], -(back @ shift[..., None]) / half[:, None]], -1)
-    grid = _grid(theta, height, width)
-    gamma = np.exp(rng.uniform(-plan.contrast, plan.contrast, (n, 1)))
-    curve = torch.from_numpy((np.arange(256) / 255) ** gamma).to(matrix)  # a display curve for each film
-    exposed = curve.gather(1, films.flatten(1).long()).view(n, 1, height, width)
-    return F.grid_sample(exposed, grid, mode="bilinear", padding_mode="zeros", align_corners=False), moved
+    moves = draw_moves(tuple(films.shape), plan, rng, landmarks_px.dtype)
+    return move(films, landmarks_px, Moves(*(values.to(landmarks_px.device) for values in moves)))
 
 
 def _grid(theta: Tensor, height: int, width: int) -> Tensor:
@@ -290,6 +332,13 @@ def new_optimizer(model: nn.Module, plan: Plan) -> torch.optim.Optimizer:
     return torch.optim.AdamW(
         model.parameters(), plan.learning_rate, weight_decay=plan.weight_decay, fused=True
     )
+
+
+def reset(optimizer: torch.optim.Optimizer) -> None:
+    """Make an optimiser forget what it has seen, in place: a new one would have to be given memory anew."""
+    for slots in optimizer.state.values():
+        for value in slots.values():
+            value.zero_()
 
 
 def film_digest(data: FilmSet) -> str:
@@ -307,12 +356,19 @@ def digest(arrays: Iterable[np.ndarray]) -> str:
 
 @contextmanager
 def one_thread_each(workers: int) -> Iterator[ThreadPoolExecutor]:
-    """Give a pool whose workers compute on one thread each; restore the thread count at the end."""
+    """Give a pool whose workers compute on one thread each; restore the thread count at the end.
+
+    An error drops the jobs that have not begun and waits for those that have.
+    """
     before = torch.get_num_threads()
+    pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,))
     try:
-        with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            yield pool
+        yield pool
+    except BaseException:
+        pool.shutdown(cancel_futures=True)
+        raise
     finally:
+        pool.shutdown()
         torch.set_num_threads(before)
 
 
@@ -324,11 +380,63 @@ def pick_device(name: str = "auto") -> torch.device:
     return torch.device(present[-1] if name == "auto" else name)
 
 
-def _tensors(data: FilmSet, index, model) -> tuple[Tensor, Tensor]:
-    device = next(model.parameters()).device
-    return torch.from_numpy(data.films[index]).to(device), torch.from_numpy(
-        data.rated_landmarks_px[index]
-    ).float().to(device)
+def _drawn(data: FilmSet, index: np.ndarray, model, plan: Plan, rng: np.random.Generator) -> list[Tensor]:
+    """Return what `_scored` takes after the model, on the host, real numbers as float32."""
+    films, landmarks_px = data.films[index], data.rated_landmarks_px[index]
+    drawn = films, landmarks_px, *draw_moves(films.shape, plan, rng), *model.draw(len(index), rng)
+    tensors = map(torch.as_tensor, drawn)
+    return [values.float() if values.is_floating_point() else values for values in tensors]
+
+
+def _scored(model: nn.Module, films: Tensor, landmarks_px: Tensor, *chance: Tensor) -> Tensor:
+    """Return the loss of a step, given what was drawn: `Moves` and what the model leaves to chance."""
+    moves, drawn = Moves(*chance[: len(Moves._fields)]), chance[len(Moves._fields) :]
+    return model.score(*move(films, landmarks_px, moves), *drawn)
+
+
+def _gradients(model: nn.Module, given: list[Tensor]) -> Tensor:
+    """Leave the gradients of a step in the weights; return its loss."""
+    model.zero_grad()
+    loss = _scored(model, *given)
+    loss.backward()
+    return loss.detach()
+
+
+class _Recording:
+    """`_gradients` on a GPU for inputs of one shape, recorded once and replayed; it holds no model alive."""
+
+    def __init__(self, model: nn.Module, given: list[Tensor], device: torch.device):
+        self.given = [values.to(device) for values in given]
+        here, aside = torch.cuda.current_stream(device), torch.cuda.Stream(device)
+        aside.wait_stream(here)
+        with torch.cuda.stream(aside):
+            for _ in range(3):  # what libraries do at their first call cannot be recorded
+                _gradients(model, self.given)
+        here.wait_stream(aside)
+        self.graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self.graph):
+            self.loss = _gradients(model, self.given)
+        self.gradients = [weight.grad for weight in model.parameters()]
+
+    def replay(self, model: nn.Module, given: list[Tensor]) -> Tensor:
+        """Do as `_gradients` with inputs on the host."""
+        for place, values in zip(self.given, given):
+            place.copy_(values.pin_memory(), non_blocking=True)
+        for weight, gradient in zip(model.parameters(), self.gradients):
+            weight.grad = gradient
+        self.graph.replay()
+        return self.loss.clone()
+
+
+_RECORDED: WeakKeyDictionary[nn.Module, dict[tuple, _Recording]] = WeakKeyDictionary()
+
+
+def _on_gpu(model: nn.Module, given: list[Tensor], device: torch.device) -> Tensor:
+    """Do as `_gradients` by replaying it; record it when films of a shape come for the first time."""
+    recorded, shape = _RECORDED.setdefault(model, {}), given[0].shape
+    if shape not in recorded:
+        recorded[shape] = _Recording(model, given, device)
+    return recorded[shape].replay(model, given)
 
 
 def _bright(films: Tensor) -> Tensor:

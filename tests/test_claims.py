@@ -7,7 +7,6 @@ import nbformat
 import numpy as np
 import pytest
 import yaml
-from PIL import Image
 from conftest import ABSENT, planted
 from pandas.testing import assert_frame_equal
 from PIL import Image

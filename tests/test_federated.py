@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch.nn.utils import parameters_to_vector
 
 from lumbo import federated, hospitals, models, training
 from lumbo.errors import InputError
@@ -29,6 +30,10 @@ def clients():
 
 def weights(model):
     return {name: value.clone() for name, value in model.state_dict().items()}
+
+
+def vector(model):
+    return parameters_to_vector(model.parameters()).detach().cpu()
 
 
 def same(a, b):
@@ -94,6 +99,18 @@ def test_the_validation_error_counts_each_film_once(clients):
     assert history[0].validation_mae == pytest.approx(training.validation_mae(model, pooled), abs=1e-4)
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("carry", [True, False])
+def test_a_gpu_goes_where_a_processor_goes(clients, carry):
+    plan, start = replace(PLAN, learning_rate=1e-4, checks=1), vector(models.build("landmarks", 0))
+    here, there = models.build("landmarks", 0), models.build("landmarks", 0).to("cuda")
+    losses = [fedavg(model, clients, plan, (0,), carry=carry)[0][0].loss for model in (here, there)]
+    assert losses[1] == pytest.approx(losses[0], rel=0.01)
+    assert (vector(there) - vector(here)).norm() < 0.2 * (vector(here) - start).norm()  # AdamW looks at signs first
+    with pytest.raises(InputError, match="workers: got 2; allowed: a whole number from 1 to 1"):
+        fedavg(there, clients, plan, (0,), workers=2)
+
+
 # ---------------------------------------------------------------- equal to what it should equal
 
 
@@ -129,7 +146,7 @@ def test_full_batches_and_single_steps_are_gradient_descent_on_all_films(clients
     monkeypatch.setattr(federated, "new_optimizer", lambda net, plan: torch.optim.SGD(net.parameters(), step))
     falling = iter(range(10 * turns, 0, -1))  # so that the last weights are the best
     monkeypatch.setattr(federated, "validation_mae", lambda *_: next(falling))
-    monkeypatch.setattr(models, "misaim", lambda middle, along, rng: (middle, along))
+    monkeypatch.setattr(models, "misses", lambda n, rng: (np.zeros((n, 3, 2)), np.zeros((n, 3))))
     state, _, _ = averaged(clients, plan, network)
 
     pooled = hospitals.pool([client.train for client in clients])

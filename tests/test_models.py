@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from lumbo import models, radiograph, store
 from lumbo.angles import lumbopelvic_angles
 from lumbo.errors import InputError
-from lumbo.models import GLANCE, NETWORKS, PLATE, SQUARE, aim, blob, build, cut, load, misaim, save, turn
+from lumbo.models import GLANCE, NETWORKS, PLATE, SQUARE, aim, askew, blob, build, cut, load, misses, save, turn
 
 SIZES = [radiograph.canvas(side) for side in (32, 128, 256)]
 HEAT = GLANCE[0] // 4, GLANCE[1] // 4  # rows and columns of a heat map
@@ -207,6 +207,11 @@ def test_points_in_one_place_can_be_aimed_at():
     assert middle.isfinite().all() and along.isfinite().all() and points.grad.isfinite().all()
 
 
+def misaim(middle, along, generator):
+    """Aim askew as training does."""
+    return askew(middle, along, *(torch.from_numpy(a).to(middle) for a in misses(len(middle), generator)))
+
+
 def test_aim_is_missed_as_much_as_promised_and_by_the_same_bits_again():
     points = heights(a_patient()).double().expand(4000, 6, 2)
     middle, along = aim(points)
@@ -229,7 +234,7 @@ def test_aim_is_missed_as_much_as_promised_and_by_the_same_bits_again():
 @pytest.fixture
 def pixelwise(monkeypatch):
     """A film of 128 rows of which a closer look shows every pixel once."""
-    monkeypatch.setattr(models, "FIELDS", [SQUARE / 128] * 3)
+    monkeypatch.setattr(models, "FIELDS", (SQUARE / 128,) * 3)
     return noise(2)
 
 

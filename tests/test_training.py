@@ -1,9 +1,11 @@
 """The loop: film and landmarks stay together, a step depends on (seed, step), and a kill costs nothing."""
 
+import gc
 import itertools
 import os
 import subprocess
 import sys
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -50,6 +52,10 @@ def held():
 
 def weights(model):
     return {name: value.numpy().copy() for name, value in model.state_dict().items()}
+
+
+def gradient(model):
+    return torch.cat([weight.grad.flatten() for weight in model.parameters()]).cpu()
 
 
 def same(a, b):
@@ -231,19 +237,19 @@ def test_steps_in_two_parts_are_the_same_steps(films):
 
 def test_each_step_is_augmented_and_scored_by_a_generator_of_its_own(films, monkeypatch):
     drawn, scored = [], []
+    plain = training.draw_moves
 
-    def augmented(shown, landmarks, plan, rng):
+    def draw_moves(shape, plan, rng):
         drawn.append(rng.bit_generator.state["state"]["state"])
-        rng.random()
-        return shown[:, None] / 255, landmarks
+        return plain(shape, plan, rng)
 
-    def loss(shown, landmarks, rng):
+    def draw(n, rng):
         scored.append(rng.bit_generator.state["state"]["state"])
-        return plain(shown, landmarks, rng)
+        return ()
 
-    monkeypatch.setattr(training, "augment", augmented)
+    monkeypatch.setattr(training, "draw_moves", draw_moves)
     model = models.build("regressor", 0)
-    plain, model.loss = model.loss, loss
+    model.draw = draw
     for seed, first in (((0,), 0), ((0,), 3), ((1,), 0)):
         run_steps(model, new_optimizer(model, PLAN), films, PLAN, seed, first, 6, 6)
     for states in (drawn, scored):
@@ -331,6 +337,48 @@ def test_early_stopping_remembers_across_a_kill(killed_after, tmp_path):
     assert descent(scores, 2, path) == descent(scores, 2)
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("network", sorted(models.NETWORKS))
+def test_a_gpu_replays_what_a_processor_computes(network, films):
+    """Step by step from the same weights: films of two sizes, a set smaller than a batch, the first set again."""
+    here, there = models.build(network, 0), models.build(network, 0).to("cuda")
+    optimizer, larger = new_optimizer(there, PLAN), film_set(hospital("aspen"), "training", 0, 10, 2 * SMALL)
+    sets = 2 * [films, larger, films[:3]]
+    for k, data in enumerate(sets):
+        here.load_state_dict(there.state_dict())
+        index = np.arange(3 if len(data) == 3 else 4) + k  # other films each time
+        given = training._drawn(data, index % len(data), here, PLAN, np.random.default_rng(k))
+        expected = training._gradients(here, given), gradient(here)
+        found = training._on_gpu(there, given, torch.device("cuda")), gradient(there)
+        for one, other in zip(found, expected):
+            assert (one.cpu() - other).norm() < 0.02 * other.norm()  # convolutions there keep 10 bits
+        optimizer.step()
+    weight, recorded = weakref.ref(there), training._RECORDED[there]
+    assert len(recorded) == 3
+    del there, optimizer, recorded
+    gc.collect()
+    assert weight() is None and not training._RECORDED  # its recordings, and their memory, go with a model
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("network", sorted(models.NETWORKS))
+def test_a_gpu_takes_the_steps_of_a_processor(network, films):
+    plan, taken = replace(PLAN, learning_rate=1e-4), {}
+    for device in ("cpu", "cuda"):
+        model = models.build(network, 0).to(device)
+        loss = run_steps(model, new_optimizer(model, plan), films, plan, (0,), 0, plan.steps, plan.steps)
+        taken[device] = loss, run_steps(model, new_optimizer(model, plan), films, plan, (0,), 0, 1, 6)
+    assert taken["cuda"] == pytest.approx(taken["cpu"], rel=0.01) and taken["cpu"][0] > taken["cpu"][1]
+
+
+@pytest.mark.parametrize("network", sorted(models.NETWORKS))
+def test_a_step_that_leads_nowhere_is_noticed(network, films):
+    model = models.build(network, 0)
+    torch.nn.init.constant_(next(model.parameters()), torch.nan)
+    with pytest.raises(InputError, match="loss: got nan; allowed: a finite number"):
+        run_steps(model, new_optimizer(model, PLAN), films, PLAN, (0,), 0, 1, 6)
+
+
 # ------------------------------------------------------------------------- kills
 
 
@@ -339,15 +387,15 @@ class Killed(BaseException):
 
 
 def interrupting(model, at):
-    """Let the model's loss throw at its `at`-th call."""
-    plain, calls = model.loss, iter(range(10**6))
+    """Let the model's score throw at its `at`-th call."""
+    plain, calls = model.score, iter(range(10**6))
 
-    def loss(films, landmarks, rng):
+    def score(*given):
         if next(calls) == at:
             raise Killed
-        return plain(films, landmarks, rng)
+        return plain(*given)
 
-    model.loss = loss
+    model.score = score
     return model
 
 
