@@ -171,6 +171,24 @@ def specification(what: Size) -> str:
     return store.content_key(hospitals.specification(what.long_side_px), asdict(what), tuned(), _CODE)
 
 
+def stands(made: str, what: Size) -> bool:
+    """Say whether results of a specification are those of today's code.
+
+    They are where nothing has changed, or where `benchmarks/same_bits.py` has found that what has changed
+    trains to the same bits.
+    """
+    known = {specification(what)}
+    for pair in reversed(same_bits()):
+        before, after = pair["specifications"].get(what.name, (None, None))
+        known |= {before} if after in known else set()
+    return made in known
+
+
+def same_bits() -> list[dict]:
+    """Return the pairs of specifications that `benchmarks/same_bits.py` found to train to the same bits."""
+    return json.loads(files("data_synth").joinpath("reference", "same_bits.json").read_text(encoding="utf-8"))
+
+
 def patients(seed: int) -> dict[str, dict[str, int]]:
     """Return how many patients each participant has of each split in one seed; the sizes rotate.
 

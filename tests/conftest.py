@@ -1,7 +1,6 @@
 """What several test files share: the checkout, a browser, and strict nbval in a folder of its own."""
 
 import copy
-import json
 import os
 import shutil
 import subprocess
@@ -12,24 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from lumbo import reproduction
-
 ROOT = Path(__file__).resolve().parent.parent
 CELL_SECONDS = 300
-
-
-def of_today(made: str, size: str) -> bool:
-    """Whether results of a specification stand for today's code: it is the same, or trains to the same bits."""
-    known = {reproduction.specification(reproduction.size(size))}
-    for pair in reversed(same_bits()):
-        before, after = pair["specifications"][size]
-        known |= {before} if after in known else set()
-    return made in known
-
-
-def same_bits() -> list[dict]:
-    """Read what `benchmarks/same_bits.py` found, the oldest first."""
-    return json.loads((ROOT / "data_synth" / "reference" / "same_bits.json").read_text(encoding="utf-8"))
 
 
 ABSENT = object()  # the value of a field that is to be left out
