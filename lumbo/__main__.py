@@ -1,9 +1,11 @@
 """The command line: ``python -m lumbo reproduce``, ``claims`` and ``films``."""
 
 import argparse
+import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
@@ -50,7 +52,7 @@ def reproduce(options) -> int:
     ]
     taken, lock = {}, threading.Lock()
     bar = tqdm(total=len(plans) * what.plan.steps, unit="step", delay=1, smoothing=0, disable=options.quiet)
-    with bar:  # the delay: no bar above an error
+    with bar, _answering():  # the delay: no bar above an error
         bar.set_postfix_str(f"drawing films; {len(plans)} models to begin", refresh=False)
 
         def report(job: str, steps: int, total: int) -> None:
@@ -74,6 +76,23 @@ def reproduce(options) -> int:
     _show(scores.endings(outcome, reproduction.read_run(out)))
     print("How far from the end: late_gain is what the best validation MAE fell in the last quarter of the steps.")
     return 0
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    """Answer Ctrl-C at once: models end at their next check, which can be a minute away."""
+
+    def stop(*_):
+        print("\nlumbo: stopping; each model goes on to its next check", file=sys.stderr)
+        raise KeyboardInterrupt
+
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.default_int_handler:  # else it is ignored, as in the background of a script
+        signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _show(table: pd.DataFrame) -> None:
@@ -148,7 +167,7 @@ def _add_reproduce(commands) -> argparse.ArgumentParser:
         "--workers",
         type=_whole(1),
         metavar="N",
-        help="models trained at the same moment (default: one a core)",
+        help="models trained at the same moment (default: one a core; on a GPU only 1)",
     )
     run.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: auto)")
     run.set_defaults(command=reproduce)

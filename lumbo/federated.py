@@ -20,11 +20,13 @@ from torch import Tensor, nn
 from lumbo import hospitals
 from lumbo.errors import require, whole
 from lumbo.hospitals import FilmSet
+from lumbo.models import Network
 from lumbo.training import (
-    PREDICTED,
+    FILMS_AT_ONCE,
     Check,
     Plan,
     Seed,
+    check_films,
     descend,
     film_digest,
     new_optimizer,
@@ -36,6 +38,7 @@ from lumbo.training import (
 )
 
 State = dict[str, Tensor]
+ONE_ON_A_GPU = "1 on a GPU, which one model keeps busy"
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,7 @@ def rounds(clients: list[Client], plan: Plan) -> int:
 
 
 def fedavg(
-    model: nn.Module,
+    model: Network,
     clients: list[Client],
     plan: Plan,
     seed: Seed,
@@ -83,8 +86,8 @@ def fedavg(
     seed : client k draws its batches from ``(*seed, k)``
     workers : clients that train at the same moment, one thread each.  Any number gives the same bits; on a GPU,
         which one client keeps busy, only 1
-    carry : let each client keep its optimiser state from round to round, at a memory cost per
-        client; otherwise clients start each round afresh and memory does not grow with their number
+    carry : let each client keep its optimiser state from round to round, and a copy of the network, at a
+        memory cost per client; otherwise clients start each round afresh and memory does not grow with their number
     checkpoint, report : as for `training.fit`
 
     Returns
@@ -94,20 +97,20 @@ def fedavg(
     Raises
     ------
     InputError
-        No client, two of one name, one without films, too few steps for one round, or a checkpoint
+        No client, two of one name, one without films or with landmarks that cannot be measured, too few steps for one round, or a checkpoint
         that is unreadable or belongs to another run.
     """
     names = [client.name for client in clients]
     require(len(set(names)) == len(names) > 0, "clients", names, "at least one client, each name once")
     for client in clients:
         for split in ("train", "validation"):
-            require(len(getattr(client, split)) > 0, f"clients.{client.name}.{split}", 0, "at least one film")
+            check_films(f"clients.{client.name}.{split}", getattr(client, split))
     turns = rounds(clients, plan)
     checks = min(plan.checks, turns)
     plan = replace(plan, checks=checks, patience=-(-plan.patience * checks // plan.checks))
     bounds = [turns * check // checks for check in range(checks + 1)]
-    on_gpu = next(model.parameters()).is_cuda
-    whole("workers", workers, 1, high=1 if on_gpu else 10**9)
+    alone = next(model.parameters()).device.type != "cpu"
+    require(whole("workers", workers, 1) == 1 or not alone, "workers", workers, ONE_ON_A_GPU)
     benches = _benches(model, clients, plan, workers, carry)
     held = _together([client.validation for client in clients])
     films = sum(len(client.train) for client in clients)
@@ -214,7 +217,7 @@ def _local_update(
         return {name: value.clone() for name, value in net.state_dict().items()}, loss
     finally:
         if not carry:
-            benches.put(bench)  # also after an error: another client may be waiting for it
+            benches.put(bench)
 
 
 def local_steps(client: Client, plan: Plan) -> int:
@@ -223,25 +226,25 @@ def local_steps(client: Client, plan: Plan) -> int:
 
 
 def _together(sets: list[FilmSet]) -> list[list[FilmSet]]:
-    """Put sets together until they fill a batch of `predict`, in order: many small clients cost no more than few.
+    """Put sets of films together, in order, until they fill a batch of `predict` or the films change in size.
 
-    Each client measures its own films; what a network says of a film does not depend, but for rounding, on
-    the films that happen to be in the same batch.
+    In a federation each client would measure its own films.  Here we ask for several clients at once, so
+    that many small ones cost no more than few; but for rounding, the answers are the same.
     """
-    parts, room = [], 0
-    for films in sets:
-        if room <= 0:
+    parts = [[sets[0]]]
+    for films in sets[1:]:
+        full = sum(map(len, parts[-1])) >= FILMS_AT_ONCE
+        if full or films.films.shape[1:] != parts[-1][0].films.shape[1:]:
             parts.append([])
-            room = PREDICTED
         parts[-1].append(films)
-        room -= len(films)
     return parts
 
 
 def _in_order(pool: Executor, jobs: list[Callable], ahead: int) -> Iterator:
     """Run jobs in a pool; yield their results in order, with at most `ahead` begun and not yet yielded.
 
-    Twice the workers is enough for workers to be busy while the first job, the longest, is waited for.
+    Results wait in memory for their turn, so there has to be a bound.  Workers idle where one job takes
+    longer than the others within the bound together.
     """
     running = deque()
     for job in jobs:

@@ -40,6 +40,7 @@ TYPICAL_DEG = (36.0, 15.0, 51.0, 46.0)  # SS PT PI LL near the middle of the coh
 UNIT_DEG = 10.0  # angles are learnt in tens of degrees
 SPREAD_DEG = 4.0  # expected errors before anything is learnt
 WILD_DEG = 40.0  # an error beyond it pulls no harder
+LEFT = angles.SIDES["left"]  # where everybody faces on a canonical film
 
 
 class Prediction(NamedTuple):
@@ -150,7 +151,7 @@ class LandmarkNet(Network):
         glanced = soft_argmax(heat)
         points, spread_deg = self.look(films, *askew(*aim(rated), shift, angle))
         off = (glanced - rated).abs().mean() + 4 * (points - rated).abs().mean()
-        rough, fine = (angle_error(measured(p), rated) for p in (glanced, points))
+        rough, fine = (angle_error(angles.measure(p, LEFT), rated) for p in (glanced, points))
         return entropy + off / BLOB + 0.1 * rough.mean() + 0.7 * laplace(fine, spread_deg)
 
 
@@ -327,14 +328,9 @@ def spread(doubt: Tensor) -> Tensor:
     return SPREAD_DEG * doubt.exp()
 
 
-def measured(landmarks: Tensor) -> Tensor:
-    """Measure angles as `angles.lumbopelvic_angles` does, without asking whether they can be measured."""
-    return angles.measure(landmarks, angles.SIDES["left"])
-
-
 def angle_error(angles_deg: Tensor, landmarks: Tensor) -> Tensor:
     """Return how far angles (n, 4) are from those of rated landmarks, in tens of degrees."""
-    rated_deg = measured(landmarks)
+    rated_deg = angles.measure(landmarks, LEFT)
     return (angles_deg - rated_deg).abs().clamp(max=WILD_DEG) / UNIT_DEG
 
 

@@ -281,13 +281,14 @@ def run(
         file that cannot be read.
     """
     out, place, key = Path(out), training.pick_device(device), specification(what)
-    most = 1 if place.type == "cuda" else 10**9
-    workers = min(most, _cores()) if workers is None else whole("workers", workers, 1, most)
+    on_cpu = place.type == "cpu"
+    workers = whole("workers", (_cores() if on_cpu else 1) if workers is None else workers, 1)
+    require(workers == 1 or on_cpu, "workers", workers, federated.ONE_ON_A_GPU)
     only = list(seeds(what)) if only is None else list(only)
     for seed in only:
         require(seed in seeds(what), "seed", seed, f"a whole number from 0 to {len(seeds(what)) - 1}")
     for path in out.glob("seed*.safetensors"):
-        made = _made_by(path, _read(path)[1])
+        made = _read(path, _read_shard)[1]
         require(
             made == key, str(path), f"specification {made}", f"{key}; choose another folder or delete this"
         )
@@ -344,7 +345,7 @@ def read_run(folder: Path) -> dict:
     notes = {path: _read_note(path.with_suffix(".json")) for path in shards}
     first = notes[shards[0]]
     for path, note in notes.items():
-        found, beside = str(path.with_suffix(".json")), _made_by(path, store.load_tensors(path)[1])
+        found, beside = str(path.with_suffix(".json")), _read_shard(path)[1]
         require(note["size"] == first["size"], f"{found}: size", note["size"], "that of the other shards")
         for other in (first["specification"], beside):
             same = note["specification"] == other
@@ -514,18 +515,12 @@ def _write_shard(what: Size, seed: int, out: Path, origin: dict) -> None:
     store.save_tensors(out / f"seed{seed}.safetensors", arrays, note)
 
 
-def _made_by(path: Path, note: dict) -> str:
-    """Return by which specification a shard was made."""
-    require("specification" in note, str(path), "a note without jobs or specification", "what an experiment left")
-    return note["specification"]
-
-
 def _read_shard(path: Path) -> tuple[Outcome, str]:
     """Read one shard and say by which specification it was made."""
     arrays, note = store.load_tensors(path)
-    made = _made_by(path, note)
     try:
         films = {Job(**entry["job"]): entry["films"] for entry in note["jobs"]}
+        made = note["specification"]
     except (KeyError, TypeError) as error:
         raise InputError(str(path), f"a note without jobs, {error}", "what an experiment left") from error
     sites = sorted({name.split("/")[1] for name in arrays if "/" in name})
@@ -588,10 +583,10 @@ def _checkpoint(folder: Path, job: Job, key: str, device: torch.device) -> Path:
     return path
 
 
-def _read(path: Path) -> tuple[dict, dict]:
-    """Do as `store.load_tensors` with a file that can be made again, and say so where it is damaged."""
+def _read(path: Path, reader: Callable = store.load_tensors) -> tuple:
+    """Read a file that can be made again, and say so where it is damaged."""
     try:
-        return store.load_tensors(path)
+        return reader(path)
     except InputError as error:
         raise InputError(error.field, error.value, f"{error.allowed}; delete it and run again") from error
 

@@ -7,7 +7,7 @@ killed and resumed takes exactly the steps it would have taken.
 
 All chance is drawn on the host, in NumPy; what a step computes from it is a function of
 tensors, which a GPU records once and replays (a CUDA graph): our networks are small, and
-launching their thousand kernels one by one takes several times as long as running them.
+launching their hundreds of kernels one by one takes several times as long as running them.
 """
 
 import hashlib
@@ -24,14 +24,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lumbo import evaluation, radiograph, store
+from lumbo import angles, evaluation, radiograph, store
 from lumbo.errors import InputError, number, require, whole
 from lumbo.hospitals import FilmSet
-from lumbo.models import Prediction
+from lumbo.models import Network, Prediction
 
 Seed = tuple[int, ...]
 LONG_SIDES_PX = range(32, 1025, 16)
-PREDICTED = 50  # films that `predict` takes at once
+FILMS_AT_ONCE = 50  # that `predict` shows a network
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Check(NamedTuple):
 
 
 def fit(
-    model: nn.Module,
+    model: Network,
     train: FilmSet,
     validation: FilmSet,
     plan: Plan,
@@ -104,10 +104,11 @@ def fit(
     Raises
     ------
     InputError
-        No films, or a checkpoint that is unreadable or belongs to another run.
+        No films, landmarks that cannot be measured, or a checkpoint that is unreadable or belongs to
+        another run.
     """
-    for name, data in (("train", train), ("validation", validation)):
-        require(len(data) > 0, name, 0, "at least one film")
+    check_films("train", train)
+    check_films("validation", validation)
     optimizer = new_optimizer(model, plan)
     bounds = np.linspace(0, plan.steps, plan.checks + 1).astype(int)
 
@@ -127,8 +128,14 @@ def fit(
     )
 
 
+def check_films(name: str, data: FilmSet) -> None:
+    """Raise `InputError` unless there are films, and angles can be measured on all rated landmarks."""
+    require(len(data) > 0, name, 0, "at least one film")
+    angles.lumbopelvic_angles(data.rated_landmarks_px, "left")
+
+
 def run_steps(
-    model: nn.Module,
+    model: Network,
     optimizer: torch.optim.Optimizer,
     data: FilmSet,
     plan: Plan,
@@ -194,10 +201,11 @@ def descend(
             _keep(checkpoint, model, best, optimizers, history, identity)
         report(history[-1])
     model.load_state_dict(best)
+    _RECORDED.pop(model, None)  # a GPU has better use for the memory
     return history
 
 
-def predict(model: nn.Module, films: np.ndarray, batch: int = PREDICTED) -> Prediction:
+def predict(model: nn.Module, films: np.ndarray, batch: int = FILMS_AT_ONCE) -> Prediction:
     """Measure films (n, h, w) uint8; the prediction holds float64 arrays instead of tensors.
 
     Raises
@@ -263,7 +271,7 @@ def learning_rate(plan: Plan, progress: float) -> float:
 
 
 class Moves(NamedTuple):
-    """What augmentation does with n films; all tensors of one type, on the host.
+    """What augmentation does with n films; all tensors of one type.
 
     matrix (n, 2, 2), middle (2,), shift (n, 2) : where a landmark goes, px, turned and zoomed about the middle
     theta (n, 2, 3) : where a pixel comes from, as in `F.affine_grid`
@@ -414,9 +422,17 @@ class _Recording:
                 _gradients(model, self.given)
         here.wait_stream(aside)
         self.graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self.graph):
+        with torch.cuda.graph(self.graph, stream=aside):
             self.loss = _gradients(model, self.given)
         self.gradients = [weight.grad for weight in model.parameters()]
+        self.places = self._places(model)
+
+    def fits(self, model: nn.Module) -> bool:
+        """Say whether weights and gradients lie where they lay: a model that was moved has others."""
+        return self.places == self._places(model)
+
+    def _places(self, model: nn.Module) -> list[int]:
+        return [tensor.data_ptr() for tensor in (*model.parameters(), *self.gradients)]
 
     def replay(self, model: nn.Module, given: list[Tensor]) -> Tensor:
         """Do as `_gradients` with inputs on the host."""
@@ -434,7 +450,7 @@ _RECORDED: WeakKeyDictionary[nn.Module, dict[tuple, _Recording]] = WeakKeyDictio
 def _on_gpu(model: nn.Module, given: list[Tensor], device: torch.device) -> Tensor:
     """Do as `_gradients` by replaying it; record it when films of a shape come for the first time."""
     recorded, shape = _RECORDED.setdefault(model, {}), given[0].shape
-    if shape not in recorded:
+    if shape not in recorded or not recorded[shape].fits(model):
         recorded[shape] = _Recording(model, given, device)
     return recorded[shape].replay(model, given)
 

@@ -283,7 +283,11 @@ def test_ctrl_c_says_how_to_go_on_and_loses_nothing(call, finished, tmp_path, mo
         code, out, err = call(*reproduce(tmp_path, "--workers", "1"))
     _ = signal.signal(signal.SIGINT, before)
     assert code == 130 and out == []
-    assert err == ["lumbo: stopped; run the same command again to go on from here"]
+    assert err == [
+        "",
+        "lumbo: stopping; each model goes on to its next check",
+        "lumbo: stopped; run the same command again to go on from here",
+    ]
     done = {path.name for path in tmp_path.glob("jobs/*.predictions.safetensors")}
     assert 1 <= len(done) < 6 and not (tmp_path / "results.csv").exists()
     assert call(*reproduce(tmp_path))[0] == 0

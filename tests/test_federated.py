@@ -1,6 +1,7 @@
 """FedAvg: the mean is right, order is fixed, workers change nothing, and the films stay where they are."""
 
 import gc
+import threading
 import time
 from dataclasses import replace
 
@@ -91,7 +92,13 @@ def test_a_client_counts_by_its_films(clients, monkeypatch):
     assert history[0].loss == pytest.approx(sum(n * n for n in TRAIN) / sum(TRAIN))
 
 
-def test_the_validation_error_counts_each_film_once(clients):
+@pytest.fixture
+def few_at_once(monkeypatch):
+    """The four clients are asked for in three parts: 4, 3 + 2 and 2 films."""
+    monkeypatch.setattr(federated, "FILMS_AT_ONCE", 4)
+
+
+def test_the_validation_error_counts_each_film_once(clients, few_at_once):
     state, history, _ = averaged(clients, replace(PLAN, steps=5))
     model = models.build("landmarks", 0)
     model.load_state_dict(state)
@@ -107,7 +114,7 @@ def test_a_gpu_goes_where_a_processor_goes(clients, carry):
     losses = [fedavg(model, clients, plan, (0,), carry=carry)[0][0].loss for model in (here, there)]
     assert losses[1] == pytest.approx(losses[0], rel=0.01)
     assert (vector(there) - vector(here)).norm() < 0.2 * (vector(here) - start).norm()  # AdamW looks at signs first
-    with pytest.raises(InputError, match="workers: got 2; allowed: a whole number from 1 to 1"):
+    with pytest.raises(InputError, match="workers: got 2; allowed: 1 on a GPU"):
         fedavg(there, clients, plan, (0,), workers=2)
 
 
@@ -175,23 +182,33 @@ def alone(clients):
 
 @pytest.mark.parametrize("carry", [False, True])
 @pytest.mark.parametrize("workers", [2, 4])
-def test_any_number_of_workers_gives_the_same_bits(clients, workers, carry):
+def test_any_number_of_workers_gives_the_same_bits(clients, workers, carry, few_at_once):
     expected, found = averaged(clients, carry=carry), averaged(clients, workers=workers, carry=carry)
     assert same(found[0], expected[0]) and found[1:] == expected[1:]
 
 
-def test_a_client_that_is_late_is_still_added_in_its_place(clients, alone, monkeypatch):
-    plain, finished = federated.run_steps, []
+def test_small_clients_are_asked_for_together_where_their_films_are_of_one_size(clients, few_at_once):
+    held = [client.validation for client in clients]
+    other = hospitals.film_set(hospitals.participants()[0], "validation", 0, 2, 2 * SMALL)
+    assert federated._together(held) == [held[:1], held[1:3], held[3:]]
+    assert federated._together([held[3], other, other, held[3]]) == [[held[3]], [other, other], [held[3]]]
+
+
+def test_a_client_that_is_late_holds_up_nobody_and_is_added_in_its_place(clients, alone, monkeypatch):
+    plain, last, waited = federated.run_steps, threading.Event(), []
 
     def late(net, optimizer, data, *rest):
         loss = plain(net, optimizer, data, *rest)
-        time.sleep(0.15 * (len(data) == TRAIN[0]))
-        finished.append(len(data))
+        if len(data) == TRAIN[0]:
+            waited.append(last.wait(timeout=10))
+            last.clear()
+        if len(data) == TRAIN[3]:
+            last.set()
         return loss
 
     monkeypatch.setattr(federated, "run_steps", late)
-    found = averaged(clients, workers=4)
-    assert finished[0] != TRAIN[0]  # another one was first
+    found = averaged(clients, workers=2)
+    assert waited == 3 * [True]  # in every round the last client was done before the first
     assert same(found[0], alone[0]) and found[1] == alone[1]
 
 
@@ -225,13 +242,21 @@ def test_memory_does_not_grow_with_the_clients(clients, monkeypatch):
     assert many >= few + 9 * 3  # weights and two moments of each further client
 
 
-def test_an_error_in_one_client_ends_the_round(clients, monkeypatch):
-    def fail(*_):
-        raise RuntimeError("no power")
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_error_in_one_client_ends_the_round(clients, workers, monkeypatch):
+    begun = []
+
+    def fail(net, optimizer, data, *_):
+        begun.append(len(data))
+        if len(data) == TRAIN[0]:
+            raise RuntimeError("no power")
+        time.sleep(0.5)  # those under way may end
+        return 0.0
 
     monkeypatch.setattr(federated, "run_steps", fail)
-    with pytest.raises(RuntimeError, match="no power"):  # and no other client waits for ever
-        averaged(clients)
+    with pytest.raises(RuntimeError, match="no power"):
+        averaged(clients, workers=workers)
+    assert TRAIN[0] in begun and TRAIN[3] not in begun
 
 
 # ---------------------------------------------------------------- the ledger

@@ -353,6 +353,8 @@ def test_a_gpu_replays_what_a_processor_computes(network, films):
         for one, other in zip(found, expected):
             assert (one.cpu() - other).norm() < 0.02 * other.norm()  # convolutions there keep 10 bits
         optimizer.step()
+        if k == 3:
+            there.cpu().cuda()  # now its weights lie elsewhere
     weight, recorded = weakref.ref(there), training._RECORDED[there]
     assert len(recorded) == 3
     del there, optimizer, recorded
@@ -369,6 +371,16 @@ def test_a_gpu_takes_the_steps_of_a_processor(network, films):
         loss = run_steps(model, new_optimizer(model, plan), films, plan, (0,), 0, plan.steps, plan.steps)
         taken[device] = loss, run_steps(model, new_optimizer(model, plan), films, plan, (0,), 0, 1, 6)
     assert taken["cuda"] == pytest.approx(taken["cpu"], rel=0.01) and taken["cpu"][0] > taken["cpu"][1]
+
+
+def test_landmarks_that_cannot_be_measured_are_refused_before_a_step(films, held):
+    lost, twice = (replace(films, rated_landmarks_px=films.rated_landmarks_px.copy()) for _ in range(2))
+    lost.rated_landmarks_px[3, 2] = np.nan
+    twice.rated_landmarks_px[3, 0] = twice.rated_landmarks_px[3, 1]
+    for spoilt, field in ((lost, "landmarks.l1_anterior"), (twice, "landmarks.s1 corners")):
+        for sets in ((spoilt, held), (held, spoilt)):
+            with pytest.raises(InputError, match=field):
+                fit(models.build("regressor", 0), *sets, PLAN, (0,))
 
 
 @pytest.mark.parametrize("network", sorted(models.NETWORKS))
