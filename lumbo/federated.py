@@ -30,8 +30,8 @@ from lumbo.training import (
     descend,
     film_digest,
     new_optimizer,
-    reset,
     one_thread_each,
+    reset,
     run_steps,
     steps_per_epoch,
     validation_mae,
@@ -87,7 +87,8 @@ def fedavg(
     workers : clients that train at the same moment, one thread each.  Any number gives the same bits; on a GPU,
         which one client keeps busy, only 1
     carry : let each client keep its optimiser state from round to round, and a copy of the network, at a
-        memory cost per client; otherwise clients start each round afresh and memory does not grow with their number
+        memory cost per client; otherwise clients start each round afresh and memory does not grow with
+        their number
     checkpoint, report : as for `training.fit`
 
     Returns
@@ -97,8 +98,8 @@ def fedavg(
     Raises
     ------
     InputError
-        No client, two of one name, one without films or with landmarks that cannot be measured, too few steps for one round, or a checkpoint
-        that is unreadable or belongs to another run.
+        No client, two of one name, one without films or with landmarks that cannot be measured, too few
+        steps for one round, or a checkpoint that is unreadable or belongs to another run.
     """
     names = [client.name for client in clients]
     require(len(set(names)) == len(names) > 0, "clients", names, "at least one client, each name once")
@@ -109,8 +110,8 @@ def fedavg(
     checks = min(plan.checks, turns)
     plan = replace(plan, checks=checks, patience=-(-plan.patience * checks // plan.checks))
     bounds = [turns * check // checks for check in range(checks + 1)]
-    alone = next(model.parameters()).device.type != "cpu"
-    require(whole("workers", workers, 1) == 1 or not alone, "workers", workers, ONE_ON_A_GPU)
+    on_cpu = next(model.parameters()).device.type == "cpu"
+    require(whole("workers", workers, 1) == 1 or on_cpu, "workers", workers, ONE_ON_A_GPU)
     benches = _benches(model, clients, plan, workers, carry)
     held = _together([client.validation for client in clients])
     films = sum(len(client.train) for client in clients)
