@@ -68,7 +68,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("commit", help="whose code trained the stored run")
+    parser.add_argument("commit", help="the last one for which the stored run stands")
     commit = git("rev-parse", parser.parse_args().commit)
     if git("status", "--porcelain", "lumbo", "data_synth"):
         parser.error("commit the code first: the record names it")

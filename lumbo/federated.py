@@ -153,7 +153,7 @@ def fedavg(
 def weighted_mean(updates: Iterable[tuple[State, float]]) -> State:
     """Add up (weights, share) pairs in the order given; the shares sum to 1.
 
-    Each update is folded in as it arrives, so only one sum is held.
+    Updates are folded in one by one, so only one sum is held.
 
     >>> halves = [({"w": torch.tensor([0.0, 4.0])}, 0.75), ({"w": torch.tensor([4.0, 0.0])}, 0.25)]
     >>> weighted_mean(halves)["w"].tolist()
@@ -169,7 +169,8 @@ def weighted_mean(updates: Iterable[tuple[State, float]]) -> State:
 def ledger(model: nn.Module, names: list[str], count: int) -> list[Transfer]:
     """List the weights that moved in `count` rounds: every client receives and sends all of them in each.
 
-    Beside them a client sends how many films it has and its validation error, two numbers a round.
+    Beside them a client sends four numbers a round: how many films it trains and validates on, its mean
+    loss and its validation error.
     """
     size = sum(value.numel() * value.element_size() for value in model.state_dict().values())
     return [Transfer(round_ + 1, name, size, size) for round_ in range(count) for name in names]

@@ -58,10 +58,10 @@ class Prediction(NamedTuple):
 
 
 class Network(nn.Module):
-    """What training asks of a network.
+    """What training asks of a network: `draw` and `score`, and `forward` that returns a `Prediction`.
 
-    All chance is drawn on the host; the loss itself is a function of tensors that never looks at a
-    number and copies nothing from the host, so that a GPU can replay it as a whole.
+    All chance is drawn on the host; the score is a function of tensors without a decision that depends on
+    their values and without a copy from the host, so that a GPU can replay it as a whole.
     """
 
     def draw(self, n: int, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
@@ -69,11 +69,11 @@ class Network(nn.Module):
         return ()
 
     def score(self, films: Tensor, landmarks_px: Tensor, *drawn: Tensor) -> Tensor:
-        """Return the loss on films (n, 1, h, w) with rated landmarks (n, 6, 2), given what was drawn."""
+        """Return the training loss on films (n, 1, h, w) with rated landmarks (n, 6, 2), given what was drawn."""
         raise NotImplementedError
 
     def loss(self, films: Tensor, landmarks_px: Tensor, rng: np.random.Generator) -> Tensor:
-        """Draw and score."""
+        """Draw and score: for whoever writes a loop of their own; `training` calls the two themselves."""
         drawn = self.draw(len(films), rng)
         return self.score(films, landmarks_px, *(torch.from_numpy(values).to(films) for values in drawn))
 

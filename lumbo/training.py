@@ -1,13 +1,14 @@
 """The one training loop and the one predict.  Taught in ch07.
 
 Every arm of the experiment takes its steps in `run_steps` and is checked, stopped and
-kept in `descend`; local, centralized and federated training differ only in whose films
-the steps see.  Batches and augmentation are a function of (seed, step), so a run that was
-killed and resumed takes exactly the steps it would have taken.
+kept in `descend`.  Local and centralized training differ only in whose films the steps
+see; federated training also averages between them (`lumbo.federated`).  Batches,
+augmentation and what a network leaves to chance are a function of (seed, step), so a run
+that was killed and resumed takes exactly the steps it would have taken.
 
 All chance is drawn on the host, in NumPy; what a step computes from it is a function of
 tensors, which a GPU records once and replays (a CUDA graph): our networks are small, and
-launching their hundreds of kernels one by one takes several times as long as running them.
+launching their kernels, hundreds or a thousand, takes several times as long as running them.
 """
 
 import hashlib
@@ -104,8 +105,8 @@ def fit(
     Raises
     ------
     InputError
-        No films, landmarks that cannot be measured, or a checkpoint that is unreadable or belongs to
-        another run.
+        No films, landmarks that cannot be measured, a loss that is no longer finite, or a checkpoint that
+        is unreadable or belongs to another run.
     """
     check_films("train", train)
     check_films("validation", validation)
