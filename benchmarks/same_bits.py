@@ -5,7 +5,7 @@
 A stored run carries a digest of the code that trains.  Code that was only made faster has another digest and the same
 results.  This script trains every kind of job of size ``full`` for a few steps with both codes, on this machine, and
 compares weights, predictions and checks to the bit.  It adds the pair to ``data_synth/reference/same_bits.json``, which
-`tests/test_reproduction.py` reads, or says what differs.  It needs a clean checkout, since it names its own commit.
+`reproduction.stands` reads, or says what differs.  It needs a clean checkout, since it names its own commit.
 """
 
 import argparse
@@ -16,6 +16,8 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+
+from lumbo import reproduction, store
 
 ROOT = Path(__file__).resolve().parent.parent
 STORED = ROOT / "data_synth" / "reference" / "same_bits.json"
@@ -49,8 +51,6 @@ def train(checkout: Path, out: Path) -> dict[str, str]:
 
 def compare(before: Path, after: Path) -> tuple[list[str], int]:
     """Compare what two codes left, histories too: what differs, and how many arrays do not."""
-    from lumbo import store
-
     names = [{path.name for path in (folder / "jobs").glob("*.safetensors")} for folder in (before, after)]
     odd, equal = sorted(names[0] ^ names[1]), 0
     for name in sorted(names[0] & names[1]):
@@ -76,7 +76,7 @@ def main() -> int:
         old, before, after = (Path(folder) / name for name in ("checkout", "before", "after"))
         git("worktree", "add", "--detach", str(old), commit)
         try:
-            made = {"before": train(old, before), "after": train(ROOT, after)}
+            made = train(old, before), train(ROOT, after)
         finally:
             git("worktree", "remove", "--force", str(old))
         odd, equal = compare(before, after)
@@ -85,7 +85,7 @@ def main() -> int:
     if odd:
         return 1
     pair = {
-        "specifications": {name: [made["before"][name], made["after"][name]] for name in SIZES},
+        "specifications": {name: [code[name] for code in made] for name in SIZES},
         "commits": [commit, git("rev-parse", "HEAD")],
         "jobs": sorted(origin["jobs"]),
         "steps": STEPS,
@@ -93,8 +93,7 @@ def main() -> int:
         "hardware": origin["hardware"],
         "versions": origin["versions"],
     }
-    pairs = json.loads(STORED.read_text()) if STORED.exists() else []
-    STORED.write_text(json.dumps([*pairs, pair], indent=1) + "\n", encoding="utf-8")
+    STORED.write_text(json.dumps([*reproduction.same_bits(), pair], indent=1) + "\n", encoding="utf-8")
     return 0
 
 
