@@ -1,7 +1,8 @@
 """Where the time goes, measured side by side in one run: ``make bench``.
 
 Prints films drawn per second, the loop's cost over a bare loop, and what training clients at
-the same moment wins.  Medians and ratios; absolute times depend on the machine and its load.
+the same moment wins.  Medians, and medians of the ratios of runs that followed each other, since a
+machine's pace drifts; absolute times depend on the machine and its load.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import torch
 from lumbo import federated, hospitals, models, training
 
 REPEATS = 5
+STEPS, SERIES = 12, 25  # of the loop against a bare one: short, so that both see the same pace, and many
 
 
 def seconds(work) -> float:
@@ -24,10 +26,14 @@ def seconds(work) -> float:
     return time.perf_counter() - began
 
 
-def medians(**works) -> dict[str, float]:
-    """Time each work in turn, `REPEATS` times, and return the median seconds of each."""
-    taken = [{name: seconds(work) for name, work in works.items()} for _ in range(REPEATS)]
-    return {name: statistics.median(run[name] for run in taken) for name in works}
+def in_turn(repeats: int, **works) -> list[dict[str, float]]:
+    """Time each work in turn, again and again: the seconds of each in each repetition."""
+    return [{name: seconds(work) for name, work in works.items()} for _ in range(repeats)]
+
+
+def ratio(taken: list[dict[str, float]], one: str, other: str) -> float:
+    """Return the median over repetitions of how many times as long one work takes as another."""
+    return statistics.median(run[one] / run[other] for run in taken)
 
 
 def bare_loop(model, data, plan, steps: int) -> None:
@@ -52,29 +58,29 @@ def drawing(long_side_px: int) -> None:
             list(pool.map(lambda chunk: hospitals.draw(where, "test", 0, chunk, px), range(chunks)))
 
     draw(2, workers=2)
-    taken = medians(one=lambda: draw(4), two=lambda: draw(4, workers=2), more=lambda: draw(8))
-    n = 4 * hospitals.CHUNK
-    print(f"films drawn a second: {n / taken['one']:.0f} with one worker, {n / taken['two']:.0f} with two")
-    print(f"twice the films take {taken['more'] / taken['one']:.2f} x as long")
-    sizes = medians(
-        half=lambda: draw(1, long_side_px // 2), full=lambda: draw(1), twice=lambda: draw(1, 2 * long_side_px)
-    )
-    steps = sizes["full"] / sizes["half"], sizes["twice"] / sizes["full"]
+    taken = in_turn(REPEATS, one=lambda: draw(4), two=lambda: draw(4, workers=2), more=lambda: draw(8))
+    one, two = (4 * hospitals.CHUNK / statistics.median(run[name] for run in taken) for name in ("one", "two"))
+    print(f"films drawn a second: {one:.0f} with one worker, {two:.0f} with two")
+    print(f"twice the films take {ratio(taken, 'more', 'one'):.2f} x as long")
+    sizes = {"half": long_side_px // 2, "full": long_side_px, "twice": 2 * long_side_px}
+    taken = in_turn(REPEATS, **{name: (lambda px=px: draw(1, px)) for name, px in sizes.items()})
+    steps = ratio(taken, "full", "half"), ratio(taken, "twice", "full")
     print(f"four times the pixels take {steps[0]:.2f} x, and again {steps[1]:.2f} x as long")
 
 
-def training_loop(network: str, sites, steps: int) -> None:
+def training_loop(network: str, sites) -> None:
     """Our loop against a bare loop, one thread each."""
-    plan, data = training.Plan(steps=steps, checks=1, patience=1), sites[0].train
+    plan, data = training.Plan(steps=STEPS, checks=1, patience=1), sites[0].train
 
     def ours():
         model = models.build(network, 0)
-        training.run_steps(model, training.new_optimizer(model, plan), data, plan, (0,), 0, steps, steps)
+        training.run_steps(model, training.new_optimizer(model, plan), data, plan, (0,), 0, STEPS, STEPS)
 
-    taken = medians(bare=lambda: bare_loop(models.build(network, 0), data, plan, steps), ours=ours)
+    taken = in_turn(SERIES, bare=lambda: bare_loop(models.build(network, 0), data, plan, STEPS), ours=ours)
+    step_s = statistics.median(run["ours"] for run in taken) / STEPS
     print(
-        f"{network}: {taken['ours'] / steps * 1000:.1f} ms a step of {plan.batch} films, "
-        f"{taken['ours'] / taken['bare']:.2f} x a bare loop"
+        f"{network}: {step_s * 1000:.1f} ms a step of {plan.batch} films, "
+        f"{ratio(taken, 'ours', 'bare'):.2f} x a bare loop"
     )
 
 
@@ -91,10 +97,10 @@ def one_round(network: str, sites) -> None:
         kept[workers] = torch.cat([value.flatten() for value in model.state_dict().values()])
 
     cores = os.cpu_count() or 1
-    taken = medians(one=lambda: with_workers(1), many=lambda: with_workers(cores))
+    taken = in_turn(REPEATS, one=lambda: with_workers(1), many=lambda: with_workers(cores))
     equal = "equal" if torch.equal(kept[1], kept[cores]) else "DIFFERENT"
     print(
-        f"{network}: a round takes {taken['one'] / taken['many']:.2f} x as long with 1 worker as with {cores}; "
+        f"{network}: a round takes {ratio(taken, 'one', 'many'):.2f} x as long with 1 worker as with {cores}; "
         f"weights {equal}"
     )
 
@@ -118,7 +124,7 @@ def main() -> None:
         )
         sites.append(federated.Client(where.name, train, held))
     for network in models.NETWORKS:
-        training_loop(network, sites, steps=12)
+        training_loop(network, sites)
         one_round(network, sites)
 
 

@@ -37,8 +37,8 @@ from lumbo.training import (
     validation_mae,
 )
 
-State = dict[str, Tensor]
 ONE_ON_A_GPU = "1 on a GPU, which one model keeps busy"
+NO_BUFFERS = "none, such as batch statistics: only weights are averaged"
 
 
 @dataclass(frozen=True)
@@ -106,10 +106,11 @@ def fedavg(
     for client in clients:
         for split in ("train", "validation"):
             check_films(f"clients.{client.name}.{split}", getattr(client, split))
-    turns = rounds(clients, plan)
-    checks = min(plan.checks, turns)
+    require(not list(model.buffers()), "model.buffers", [name for name, _ in model.named_buffers()], NO_BUFFERS)
+    total = rounds(clients, plan)
+    checks = min(plan.checks, total)
     plan = replace(plan, checks=checks, patience=-(-plan.patience * checks // plan.checks))
-    bounds = [turns * check // checks for check in range(checks + 1)]
+    bounds = [total * check // checks for check in range(checks + 1)]
     on_cpu = next(model.parameters()).device.type == "cpu"
     require(whole("workers", workers, 1) == 1 or on_cpu, "workers", workers, ONE_ON_A_GPU)
     benches = _benches(model, clients, plan, workers, carry)
@@ -117,27 +118,27 @@ def fedavg(
     films = sum(len(client.train) for client in clients)
     per_round = sum(local_steps(client, plan) for client in clients)
 
-    def one_round(round_: int) -> float:
-        start = {name: value.clone() for name, value in model.state_dict().items()}
+    def one_round(round_: int) -> list[tuple[Tensor, float]]:
+        start, losses = packed(model), []
         jobs = [
-            (lambda k=k: _local_update(start, k, clients[k], benches, plan, seed, round_, turns, carry))
+            (lambda k=k: _local_update(start, k, clients[k], benches, plan, seed, round_, total, carry))
             for k in range(len(clients))
         ]
-        losses = []
 
         def updates():
-            for client, (state, loss) in zip(clients, _in_order(pool, jobs, 2 * workers)):
-                losses.append(loss * len(client.train) / films)
-                yield state, len(client.train) / films
+            for client, (weights, loss) in zip(clients, _in_order(pool, jobs, 2 * workers)):
+                losses.append((loss, len(client.train)))
+                yield weights, len(client.train) / films
 
-        model.load_state_dict(weighted_mean(updates()))
-        return sum(losses)
+        unpack(weighted_mean(updates()), model)
+        return losses
 
     def advance(check: int) -> tuple[int, float]:
-        losses = [one_round(round_) for round_ in range(bounds[check], bounds[check + 1])]
+        found = [one_round(round_) for round_ in range(bounds[check], bounds[check + 1])]
+        losses = [sum(float(loss) * n / films for loss, n in losses) for losses in found]
         return bounds[check + 1] * per_round, sum(losses) / len(losses)
 
-    def score() -> float:
+    def validate() -> float:
         errors = pool.map(lambda part: validation_mae(model, hospitals.pool(part)), held)
         counts = [sum(map(len, part)) for part in held]
         return sum(n * error for n, error in zip(counts, errors)) / sum(counts)
@@ -146,23 +147,35 @@ def fedavg(
     digests = {client.name: [film_digest(client.train), film_digest(client.validation)] for client in clients}
     identity = {"seed": list(seed), "plan": asdict(plan), "clients": names, "films": digests, "carry": carry}
     with one_thread_each(workers) as pool:
-        history = descend(model, advance, score, plan, kept, identity, checkpoint, report)
+        history = descend(model, advance, validate, plan, kept, identity, checkpoint, report)
     return history, ledger(model, names, bounds[len(history)])
 
 
-def weighted_mean(updates: Iterable[tuple[State, float]]) -> State:
+def packed(model: nn.Module) -> Tensor:
+    """Return all weights of a model as one vector, in the order of its parameters: what travels."""
+    return nn.utils.parameters_to_vector(model.parameters()).detach()
+
+
+def unpack(weights: Tensor, model: nn.Module) -> None:
+    """Copy a vector that was `packed` into the weights of a model like the one it comes from."""
+    own = list(model.parameters())
+    with torch.no_grad():
+        for value, part in zip(own, weights.split([value.numel() for value in own])):
+            value.copy_(part.view_as(value))
+
+
+def weighted_mean(updates: Iterable[tuple[Tensor, float]]) -> Tensor:
     """Add up (weights, share) pairs in the order given; the shares sum to 1.
 
     Updates are folded in one by one, so only one sum is held.
 
-    >>> halves = [({"w": torch.tensor([0.0, 4.0])}, 0.75), ({"w": torch.tensor([4.0, 0.0])}, 0.25)]
-    >>> weighted_mean(halves)["w"].tolist()
+    >>> weighted_mean([(torch.tensor([0.0, 4.0]), 0.75), (torch.tensor([4.0, 0.0]), 0.25)]).tolist()
     [1.0, 3.0]
     """
-    total: State = {}
-    for state, share in updates:
-        for name, value in state.items():
-            total[name] = total[name] + value * share if name in total else value * share
+    total = None
+    for weights, share in updates:
+        part = weights * share
+        total = part if total is None else total.add_(part)
     return total
 
 
@@ -172,7 +185,7 @@ def ledger(model: nn.Module, names: list[str], count: int) -> list[Transfer]:
     Beside them a client sends four numbers a round: how many films it trains and validates on, its mean
     loss and its validation error.
     """
-    size = sum(value.numel() * value.element_size() for value in model.state_dict().values())
+    size = packed(model).nbytes
     return [Transfer(round_ + 1, name, size, size) for round_ in range(count) for name in names]
 
 
@@ -196,13 +209,13 @@ def _benches(model, clients, plan, workers, carry) -> list[_Bench] | SimpleQueue
 
 
 def _local_update(
-    start: State, k: int, client: Client, benches, plan, seed, round_, turns, carry
-) -> tuple[State, float]:
+    start: Tensor, k: int, client: Client, benches, plan, seed, round_, total, carry
+) -> tuple[Tensor, Tensor]:
     """Let client k take its steps from the global weights: (its weights, mean loss)."""
     bench = benches[k] if carry else benches.get()
     try:
         net, optimizer = bench
-        net.load_state_dict(start)
+        unpack(start, net)
         if not carry:
             reset(optimizer)
         steps = local_steps(client, plan)
@@ -214,9 +227,9 @@ def _local_update(
             (*seed, k),
             round_ * steps,
             (round_ + 1) * steps,
-            turns * steps,
+            total * steps,
         )
-        return {name: value.clone() for name, value in net.state_dict().items()}, loss
+        return packed(net), loss
     finally:
         if not carry:
             benches.put(bench)

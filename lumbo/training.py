@@ -115,7 +115,7 @@ def fit(
 
     def advance(check: int) -> tuple[int, float]:
         first, last = bounds[check], bounds[check + 1]
-        return int(last), run_steps(model, optimizer, train, plan, seed, first, last, plan.steps)
+        return int(last), float(run_steps(model, optimizer, train, plan, seed, first, last, plan.steps))
 
     return descend(
         model,
@@ -144,10 +144,10 @@ def run_steps(
     first: int,
     last: int,
     total: int,
-) -> float:
+) -> Tensor:
     """Take steps `first` up to `last` of a run of `total`; return the mean loss.
 
-    Raises `InputError` when the loss is no longer a finite number.
+    The loss is left on the device: a GPU need not be done when this returns.
     """
     model.train()
     device, losses = next(model.parameters()).device, []
@@ -161,17 +161,13 @@ def run_steps(
         else:
             losses.append(_gradients(model, [values.to(device) for values in given]))
         optimizer.step()
-    if not losses:
-        return float("nan")
-    mean = float(torch.stack(losses).mean())
-    require(np.isfinite(mean), "loss", mean, "a finite number; try a lower plan.learning_rate")
-    return mean
+    return torch.stack(losses).mean()
 
 
 def descend(
     model: nn.Module,
     advance: Callable[[int], tuple[int, float]],
-    score: Callable[[], float],
+    validate: Callable[[], float],
     plan: Plan,
     optimizers: dict[str, torch.optim.Optimizer],
     identity: dict,
@@ -183,7 +179,7 @@ def descend(
     Parameters
     ----------
     advance : moves the model one check further and returns (steps so far, mean loss)
-    score : measures the validation MAE of the model as it stands, degrees
+    validate : measures the validation MAE of the model as it stands, degrees
     optimizers : by name; what a checkpoint must hold beside the weights
     identity : JSON-able; what a checkpoint must say of itself to belong to this run
     """
@@ -195,7 +191,8 @@ def descend(
         if _stalled(history, plan.patience):
             break
         steps, loss = advance(check)
-        history.append(Check(steps, loss, score()))
+        require(np.isfinite(loss), "loss", loss, "a finite number; try a lower plan.learning_rate")
+        history.append(Check(steps, loss, validate()))
         if history[-1].validation_mae <= min(past.validation_mae for past in history):
             best = {name: value.clone() for name, value in model.state_dict().items()}
         if checkpoint is not None:

@@ -8,11 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from torch.nn.utils import parameters_to_vector
 
 from lumbo import federated, hospitals, models, training
 from lumbo.errors import InputError
-from lumbo.federated import Client, fedavg, ledger, local_steps, rounds, weighted_mean
+from lumbo.federated import Client, fedavg, ledger, local_steps, packed, rounds, unpack, weighted_mean
 from lumbo.training import Plan, fit
 
 SMALL = 32  # height of the films here, pixels
@@ -33,10 +32,6 @@ def weights(model):
     return {name: value.clone() for name, value in model.state_dict().items()}
 
 
-def vector(model):
-    return parameters_to_vector(model.parameters()).detach().cpu()
-
-
 def same(a, b):
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
@@ -53,30 +48,34 @@ def averaged(clients, plan=PLAN, network="landmarks", **options):
 
 def test_weighted_mean_agrees_with_numpy():
     rng = np.random.default_rng(0)
-    shapes, films = {"a": (3, 2, 5), "b": (7,), "c": ()}, rng.integers(1, 1000, 12)
-    states = [{name: rng.normal(size=shape) for name, shape in shapes.items()} for _ in films]
-    updates = (
-        ({name: torch.tensor(v, dtype=torch.float32) for name, v in state.items()}, n / films.sum())
-        for state, n in zip(states, films)
-    )
+    states, films = rng.normal(size=(12, 30)), rng.integers(1, 1000, 12)
+    updates = ((torch.tensor(state).float(), n / films.sum()) for state, n in zip(states, films))
     mean = weighted_mean(updates)
-    for name, shape in shapes.items():
-        expected = np.average([state[name] for state in states], axis=0, weights=films)
-        assert mean[name].shape == shape and mean[name].dtype == torch.float32
-        np.testing.assert_allclose(mean[name].numpy(), expected, atol=2e-6)
+    assert mean.shape == (30,) and mean.dtype == torch.float32
+    np.testing.assert_allclose(mean.numpy(), np.average(states, axis=0, weights=films), atol=2e-6)
 
 
 def test_weighted_mean_adds_in_the_order_given():
-    values = {"first": 1e8, "second": 1.0, "third": -1e8}  # float32 forgets the 1 beside 1e8
-    one = [({"w": torch.tensor([value])}, 1.0) for value in values.values()]
-    assert weighted_mean(one)["w"].item() == 0.0
-    assert weighted_mean([one[0], one[2], one[1]])["w"].item() == 1.0
+    one = [(torch.tensor([value]), 1.0) for value in (1e8, 1.0, -1e8)]  # float32 forgets the 1 beside 1e8
+    assert weighted_mean(one).item() == 0.0
+    assert weighted_mean([one[0], one[2], one[1]]).item() == 1.0
 
 
 def test_weighted_mean_changes_no_update():
-    states = [{"w": torch.ones(3)}, {"w": torch.zeros(3)}]
+    states = [torch.ones(3), torch.zeros(3)]
     weighted_mean((state, 0.5) for state in states)
-    assert states[0]["w"].tolist() == [1, 1, 1] and states[1]["w"].tolist() == [0, 0, 0]
+    assert states[0].tolist() == [1, 1, 1] and states[1].tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("network", models.NETWORKS)
+def test_weights_that_are_packed_and_unpacked_are_the_same(network):
+    one, other = (models.build(network, seed) for seed in (0, 1))
+    own, places = packed(one), [value.data_ptr() for value in other.parameters()]
+    unpack(own, other)
+    assert same(weights(one), weights(other)) and len(own) == sum(map(torch.numel, one.parameters()))
+    own.zero_()  # a copy: neither model is touched
+    assert same(weights(one), weights(models.build(network, 0))) and same(weights(one), weights(other))
+    assert places == [value.data_ptr() for value in other.parameters()]  # where a GPU looks for them
 
 
 def test_a_client_counts_by_its_films(clients, monkeypatch):
@@ -109,11 +108,11 @@ def test_the_validation_error_counts_each_film_once(clients, few_at_once):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("carry", [True, False])
 def test_a_gpu_goes_where_a_processor_goes(clients, carry):
-    plan, start = replace(PLAN, learning_rate=1e-4, checks=1), vector(models.build("landmarks", 0))
+    plan, start = replace(PLAN, learning_rate=1e-4, checks=1), packed(models.build("landmarks", 0))
     here, there = models.build("landmarks", 0), models.build("landmarks", 0).to("cuda")
     losses = [fedavg(model, clients, plan, (0,), carry=carry)[0][0].loss for model in (here, there)]
     assert losses[1] == pytest.approx(losses[0], rel=0.01)
-    assert (vector(there) - vector(here)).norm() < 0.2 * (vector(here) - start).norm()  # AdamW looks at signs first
+    assert (packed(there).cpu() - packed(here)).norm() < 0.2 * (packed(here) - start).norm()  # AdamW looks at signs first
     with pytest.raises(InputError, match="workers: got 2; allowed: 1 on a GPU"):
         fedavg(there, clients, plan, (0,), workers=2)
 
@@ -217,15 +216,16 @@ def test_the_order_of_the_clients_decides_their_batches(clients, alone):
 
 
 def copies_alive(client, n, monkeypatch, **options):
-    """Count the copies of one weight tensor, with optimiser state, after the last of n clients."""
-    shape = models.build("regressor", 0).seen[1].weight.shape
+    """Count the copies of one weight, with optimiser state and packed, after the last of n clients."""
+    net = models.build("regressor", 0)
+    shapes = net.seen[1].weight.shape, packed(net).shape
     plain, turn, counts = federated.run_steps, iter(range(n)), []
 
     def counting(*arguments):
         loss = plain(*arguments)
         if next(turn) == n - 1:
             kinds = (torch.Tensor, torch.nn.Parameter)
-            counts.append(sum(type(thing) in kinds and thing.shape == shape for thing in gc.get_objects()))
+            counts.append(sum(type(thing) in kinds and thing.shape in shapes for thing in gc.get_objects()))
         return loss
 
     with monkeypatch.context() as patch:
@@ -267,7 +267,7 @@ def test_the_ledger_counts_what_moves(clients, alone, monkeypatch):
 
     def weighing(updates):
         for state, share in (kept := list(updates)):
-            sent.append(sum(value.numpy().nbytes for value in state.values()))
+            sent.append(state.numpy().nbytes)
         return plain(kept)
 
     monkeypatch.setattr(federated, "weighted_mean", weighing)
@@ -277,14 +277,15 @@ def test_the_ledger_counts_what_moves(clients, alone, monkeypatch):
     assert [row.sent_bytes for row in moved] == [row.received_bytes for row in moved] == sent
 
 
-def test_the_ledger_knows_every_kind_of_number():
-    class Odd(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.short = torch.nn.Parameter(torch.zeros(3, 5, dtype=torch.float16))
-            self.register_buffer("count", torch.zeros(2, dtype=torch.int64))
+def test_the_ledger_counts_bytes_whatever_the_precision():
+    half = torch.nn.Linear(5, 3, bias=False, dtype=torch.float16)
+    assert ledger(half, ["a"], 2) == [(1, "a", 30, 30), (2, "a", 30, 30)]
 
-    assert ledger(Odd(), ["a"], 2) == [(1, "a", 46, 46), (2, "a", 46, 46)]  # 15 * 2 + 2 * 8
+
+def test_batch_statistics_are_refused(clients):
+    net = torch.nn.Sequential(torch.nn.BatchNorm2d(1))
+    with pytest.raises(InputError, match=r"model.buffers.*0.running_mean.*only weights are averaged"):
+        fedavg(net, clients, PLAN, (0,))
 
 
 def test_rounds_stay_within_the_steps(clients):

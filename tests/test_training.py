@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.utils import parameters_to_vector
 
-from lumbo import models, store, training
+from lumbo import federated, models, store, training
 from lumbo.angles import lumbopelvic_angles
 from lumbo.errors import InputError
 from lumbo.hospitals import film_set, hospital
@@ -369,7 +369,8 @@ def test_a_gpu_takes_the_steps_of_a_processor(network, films):
     for device in ("cpu", "cuda"):
         model = models.build(network, 0).to(device)
         loss = run_steps(model, new_optimizer(model, plan), films, plan, (0,), 0, plan.steps, plan.steps)
-        taken[device] = loss, run_steps(model, new_optimizer(model, plan), films, plan, (0,), 0, 1, 6)
+        later = run_steps(model, new_optimizer(model, plan), films, plan, (0,), 0, 1, 6)
+        taken[device] = float(loss), float(later)
     assert taken["cuda"] == pytest.approx(taken["cpu"], rel=0.01) and taken["cpu"][0] > taken["cpu"][1]
 
 
@@ -384,11 +385,13 @@ def test_landmarks_that_cannot_be_measured_are_refused_before_a_step(films, held
 
 
 @pytest.mark.parametrize("network", sorted(models.NETWORKS))
-def test_a_step_that_leads_nowhere_is_noticed(network, films):
+def test_a_step_that_leads_nowhere_is_noticed(network, films, held):
     model = models.build(network, 0)
     torch.nn.init.constant_(next(model.parameters()), torch.nan)
     with pytest.raises(InputError, match="loss: got nan; allowed: a finite number"):
-        run_steps(model, new_optimizer(model, PLAN), films, PLAN, (0,), 0, 1, 6)
+        fit(model, films, held, PLAN, (0,))
+    with pytest.raises(InputError, match="loss: got nan"):
+        federated.fedavg(model, [federated.Client("a", films, held)], PLAN, (0,))
 
 
 # ------------------------------------------------------------------------- kills

@@ -17,8 +17,9 @@ import numpy as np
 import torch
 
 from lumbo import hospitals, models, training
-from lumbo.federated import Client, State
+from lumbo.federated import Client
 
+State = dict[str, torch.Tensor]  # a network's weights by name, as most engines send them
 TASK = SimpleNamespace(**json.loads(os.environ["LUMBO_ENGINES"]))  # rounds, films, workers, folder
 FOLDER = Path(TASK.folder)
 LONG_SIDE_PX = 128  # as in size lesson
