@@ -390,7 +390,7 @@ def fingerprint(what: Size) -> dict[str, list[float]]:
             training.run_steps(model, optimizer, films, what.plan, (0,), step, step + 1, 3)
             for step in range(3)
         )
-        losses[network] = [round(loss, 4) for loss in taken]
+        losses[network] = [round(float(loss), 4) for loss in taken]
     torch.set_num_threads(before)
     return losses
 
