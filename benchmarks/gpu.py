@@ -41,9 +41,10 @@ class Training:
         """Take steps as every arm does; return the seconds of one."""
         first, self.taken = self.taken, self.taken + steps
         began = time.perf_counter()
-        training.run_steps(
+        loss = training.run_steps(
             self.model, self.optimizer, self.data, PLAN, (0,), first, self.taken, PLAN.steps
-        )  # the loss that it returns comes from the device, so all steps are done
+        )
+        float(loss)  # comes from the device, so all steps are done
         return (time.perf_counter() - began) / steps
 
 

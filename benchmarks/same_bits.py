@@ -21,7 +21,7 @@ from lumbo import reproduction, store
 
 ROOT = Path(__file__).resolve().parent.parent
 STORED = ROOT / "data_synth" / "reference" / "same_bits.json"
-SIZES = ("full",)  # that have results in the repository
+SIZES = ("fast", "full")  # that have results in the repository
 STEPS, CHECKS, TEST = 240, 6, 60
 CHILD = """
 import json, sys
