@@ -94,7 +94,7 @@ def one_round(network: str, sites) -> None:
     def with_workers(workers):
         model = models.build(network, 0)
         federated.fedavg(model, sites, plan, (0,), workers=workers)
-        kept[workers] = torch.cat([value.flatten() for value in model.state_dict().values()])
+        kept[workers] = federated.packed(model)
 
     cores = os.cpu_count() or 1
     taken = in_turn(REPEATS, one=lambda: with_workers(1), many=lambda: with_workers(cores))

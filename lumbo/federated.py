@@ -98,15 +98,17 @@ def fedavg(
     Raises
     ------
     InputError
-        No client, two of one name, one without films or with landmarks that cannot be measured, too few
-        steps for one round, or a checkpoint that is unreadable or belongs to another run.
+        No client, two of one name, one without films or with landmarks that cannot be measured, a model with
+        buffers, too few steps for one round, a loss that is no longer finite, or a checkpoint that is
+        unreadable or belongs to another run.
     """
     names = [client.name for client in clients]
     require(len(set(names)) == len(names) > 0, "clients", names, "at least one client, each name once")
     for client in clients:
         for split in ("train", "validation"):
             check_films(f"clients.{client.name}.{split}", getattr(client, split))
-    require(not list(model.buffers()), "model.buffers", [name for name, _ in model.named_buffers()], NO_BUFFERS)
+    buffers = [name for name, _ in model.named_buffers()]
+    require(not buffers, "model.buffers", buffers, NO_BUFFERS)
     total = rounds(clients, plan)
     checks = min(plan.checks, total)
     plan = replace(plan, checks=checks, patience=-(-plan.patience * checks // plan.checks))
@@ -115,10 +117,11 @@ def fedavg(
     require(whole("workers", workers, 1) == 1 or on_cpu, "workers", workers, ONE_ON_A_GPU)
     benches = _benches(model, clients, plan, workers, carry)
     held = _together([client.validation for client in clients])
-    films = sum(len(client.train) for client in clients)
+    counts = [len(client.train) for client in clients]
+    films = sum(counts)
     per_round = sum(local_steps(client, plan) for client in clients)
 
-    def one_round(round_: int) -> list[tuple[Tensor, float]]:
+    def one_round(round_: int) -> list[Tensor]:
         start, losses = packed(model), []
         jobs = [
             (lambda k=k: _local_update(start, k, clients[k], benches, plan, seed, round_, total, carry))
@@ -126,22 +129,22 @@ def fedavg(
         ]
 
         def updates():
-            for client, (weights, loss) in zip(clients, _in_order(pool, jobs, 2 * workers)):
-                losses.append((loss, len(client.train)))
-                yield weights, len(client.train) / films
+            for n, (weights, loss) in zip(counts, _in_order(pool, jobs, 2 * workers)):
+                losses.append(loss)
+                yield weights, n / films
 
         unpack(weighted_mean(updates()), model)
         return losses
 
     def advance(check: int) -> tuple[int, float]:
-        found = [one_round(round_) for round_ in range(bounds[check], bounds[check + 1])]
-        losses = [sum(float(loss) * n / films for loss, n in losses) for losses in found]
-        return bounds[check + 1] * per_round, sum(losses) / len(losses)
+        taken = [one_round(round_) for round_ in range(bounds[check], bounds[check + 1])]
+        means = [sum(float(loss) * n / films for loss, n in zip(losses, counts)) for losses in taken]
+        return bounds[check + 1] * per_round, sum(means) / len(means)
 
     def validate() -> float:
         errors = pool.map(lambda part: validation_mae(model, hospitals.pool(part)), held)
-        counts = [sum(map(len, part)) for part in held]
-        return sum(n * error for n, error in zip(counts, errors)) / sum(counts)
+        sizes = [sum(map(len, part)) for part in held]
+        return sum(n * error for n, error in zip(sizes, errors)) / sum(sizes)
 
     kept = {name: bench.optimizer for name, bench in zip(names, benches)} if carry else {}
     digests = {client.name: [film_digest(client.train), film_digest(client.validation)] for client in clients}
@@ -157,7 +160,10 @@ def packed(model: nn.Module) -> Tensor:
 
 
 def unpack(weights: Tensor, model: nn.Module) -> None:
-    """Copy a vector that was `packed` into the weights of a model like the one it comes from."""
+    """Copy a vector that was `packed` into the weights of a model like the one it comes from.
+
+    The weights stay where they lie, as a recording on a GPU asks for; `vector_to_parameters` moves them.
+    """
     own = list(model.parameters())
     with torch.no_grad():
         for value, part in zip(own, weights.split([value.numel() for value in own])):

@@ -145,7 +145,7 @@ def run_steps(
     last: int,
     total: int,
 ) -> Tensor:
-    """Take steps `first` up to `last` of a run of `total`; return the mean loss.
+    """Take steps `first` up to `last`, at least one, of a run of `total`; return the mean loss.
 
     The loss is left on the device: a GPU need not be done when this returns.
     """
