@@ -73,9 +73,9 @@ def reproduce(options) -> int:
         out / "results.csv", scores.results(outcome, rng).to_csv(index=False, float_format="%.4f").encode()
     )
     table = scores.overview(outcome, np.random.default_rng(0))
-    _show(table if what == reproduction.size(STORED) else _beside_stored(table, outcome))
+    _show(table if what.name == STORED else _beside_stored(table, outcome))
     print("MAE in degrees against rated angles, 95 % interval over seeds and patients.")
-    if what != reproduction.size(STORED):
+    if what.name != STORED:
         print(f"{STORED}: what the same models say in the run that ships with the book, after more steps.")
     print(f"All of it: {out}/results.csv\n")
     _show(scores.endings(outcome, reproduction.read_run(out)))

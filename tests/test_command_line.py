@@ -19,18 +19,18 @@ from test_reproduction import TINY, WIDE, contents
 from tqdm import tqdm
 
 import lumbo
-from lumbo import archive, hospitals, models, reproduction, scores
+from lumbo import archive, evaluation, hospitals, models, reproduction, scores
 from lumbo.__main__ import main
 
 
 @pytest.fixture
 def sizes(monkeypatch):
-    """Sizes a test has time for: "tiny", "tiny" with one step more, and one of two seeds."""
+    """Sizes a test has time for: "tiny", "tiny" with one step more, and one of two seeds; and the stored one."""
     longer = TINY | {"plan": TINY["plan"] | {"steps": 13}}
     tables = {"tiny": TINY, "longer": longer, "wide": TINY | WIDE}
-    monkeypatch.setattr(
-        reproduction, "sizes", lambda: {n: reproduction.check_size(n, t) for n, t in tables.items()}
-    )
+    made = {name: reproduction.check_size(name, table) for name, table in tables.items()}
+    made["full"] = reproduction.size("full")
+    monkeypatch.setattr(reproduction, "sizes", lambda: made)
 
 
 @pytest.fixture
@@ -134,11 +134,12 @@ def test_what_cannot_be_is_said_in_one_line(call, tmp_path, monkeypatch, words, 
 def test_a_run_prints_the_table_and_stores_all_of_it(call, finished, tmp_path):
     code, out, err = call(*reproduce(tmp_path, "--workers", "2"))
     assert code == 0 and err == []
-    assert out[0].split() == ["network", "arm", "test", "models", "mae", "low", "high"]
-    assert len(out) == 1 + 7 + 2 + 1 + 3 + 1
-    assert out[8].startswith("MAE in degrees") and str(tmp_path) in out[8] and out[9] == ""
-    assert out[10].split() == ["network", "arm", "late_gain", "steps", "early"]
-    assert out[12].split()[:2] == ["regressor", "federated"] and out[-1].startswith("How far from the end")
+    assert out[0].split() == ["network", "arm", "test", "models", "mae", "low", "high", "full"]
+    assert len(out) == 1 + 7 + 4 + 1 + 3 + 1
+    assert out[8].startswith("MAE in degrees") and out[9].startswith("full: ")
+    assert str(tmp_path) in out[10] and out[11] == ""
+    assert out[12].split() == ["network", "arm", "late_gain", "steps", "early"]
+    assert out[14].split()[:2] == ["regressor", "federated"] and out[-1].startswith("How far from the end")
     assert contents(tmp_path) == contents(finished)
     written = pd.read_csv(tmp_path / "results.csv", keep_default_na=False)
     expected = scores.results(reproduction.read_outcome(finished), np.random.default_rng(0))
@@ -149,6 +150,13 @@ def test_a_run_prints_the_table_and_stores_all_of_it(call, finished, tmp_path):
     line = next(line.split() for line in out if "federated" in line and "internal" in line)
     mae = internal[internal.reference == "rated"].mae
     assert float(line[4]) == pytest.approx(mae.mean(), abs=0.006) and line[3] == "1"
+    stored, _ = reproduction.reference("full")
+    job = reproduction.Job("regressor", "federated", 0)
+    wrong = [
+        abs(evaluation.angle_errors(stored.said[job][h.name], stored.rated[h.name])).mean()
+        for h in hospitals.participants()
+    ]
+    assert float(line[7]) == pytest.approx(np.mean(wrong), abs=0.006)
 
 
 def test_one_seed_after_the_other_is_the_whole(call, tmp_path):
