@@ -72,10 +72,10 @@ def reproduce(options) -> int:
     store.write_atomic(
         out / "results.csv", scores.results(outcome, rng).to_csv(index=False, float_format="%.4f").encode()
     )
-    table = scores.overview(outcome, np.random.default_rng(0))
-    _show(table if what.name == STORED else _beside_stored(table, outcome))
+    table, short = scores.overview(outcome, np.random.default_rng(0)), what.name != STORED
+    _show(_beside_stored(table, outcome) if short else table)
     print("MAE in degrees against rated angles, 95 % interval over seeds and patients.")
-    if what.name != STORED:
+    if short:
         print(f"{STORED}: what the same models say in the run that ships with the book, after more steps.")
     print(f"All of it: {out}/results.csv\n")
     _show(scores.endings(outcome, reproduction.read_run(out)))
