@@ -17,11 +17,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lumbo import archive, evaluation, radiograph, reproduction, store, training
+from lumbo import store
+from lumbo.experiment import reproduction
+from lumbo.films import archive, radiograph
+from lumbo.learning import evaluation, training
 from lumbo.angles import lumbopelvic_angles
-from lumbo.federated import Client
-from lumbo.hospitals import FilmSet
-from lumbo.reproduction import Job
+from lumbo.learning.federated import Client
+from lumbo.films.hospitals import FilmSet
+from lumbo.experiment.reproduction import Job
 
 NETWORK, SEED = "landmarks", 0
 FILE = Path(__file__).parents[1] / "data_synth/reference/ablation.json"
@@ -61,7 +64,9 @@ def measure(what: reproduction.Size, job: Job, films: str) -> dict:
     for site, test in reproduction.tested_films(what).items():
         shown = turn(test)
         said = training.predict(model, shown.films).angles_deg
-        found[site] = round(float(evaluation.mae(evaluation.angle_errors(said, shown.rated_angles_deg))[4]), 3)
+        found[site] = round(
+            float(evaluation.mae(evaluation.angle_errors(said, shown.rated_angles_deg))[4]), 3
+        )
     return {
         "films": films,
         "model": job.name,

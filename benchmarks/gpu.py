@@ -18,7 +18,8 @@ import time
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from lumbo import hospitals, models, training
+from lumbo.films import hospitals
+from lumbo.learning import models, training
 
 STEPS, WARM = 150, 30
 PLAN = training.Plan(steps=2 * STEPS + WARM, checks=1, patience=1)
@@ -67,7 +68,9 @@ def alone(network: str, device: str, data: hospitals.FilmSet, replay: bool = Tru
 def launched_one_by_one():
     """Let steps on a GPU be computed as on a processor."""
     replayed = training._on_gpu
-    training._on_gpu = lambda model, given, device: training._gradients(model, [values.to(device) for values in given])
+    training._on_gpu = lambda model, given, device: training._gradients(
+        model, [values.to(device) for values in given]
+    )
     try:
         yield
     finally:
@@ -78,9 +81,7 @@ def together(network: str, device: str, n: int, data: hospitals.FilmSet) -> floa
     """Let `n` trainings begin at one moment, each in a process; return their steps a second in all."""
     spawn = multiprocessing.get_context("spawn")
     ends, barrier = spawn.SimpleQueue(), spawn.Barrier(n)
-    workers = [
-        spawn.Process(target=_one_of, args=(network, device, data, barrier, ends)) for _ in range(n)
-    ]
+    workers = [spawn.Process(target=_one_of, args=(network, device, data, barrier, ends)) for _ in range(n)]
     for worker in workers:
         worker.start()
     spans = [ends.get() for _ in workers]
@@ -121,7 +122,9 @@ def main() -> None:
                   f"of it, in {row['kernels']:.0f} kernels", end="")  # fmt: skip
         print(flush=True)
     for n in options.together:
-        print(f"landmarks, {n} at once: {together('landmarks', device, n, data):.0f} steps a second", flush=True)
+        print(
+            f"landmarks, {n} at once: {together('landmarks', device, n, data):.0f} steps a second", flush=True
+        )
 
 
 if __name__ == "__main__":

@@ -14,7 +14,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lumbo import evaluation, hospitals, models, store, training
+from lumbo import store
+from lumbo.films import hospitals
+from lumbo.learning import evaluation, models, training
 
 STEPS = {450: 6000, 1400: 12000}  # steps of eight films; some 6 and 12 minutes on a quiet core
 

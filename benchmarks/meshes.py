@@ -1,4 +1,4 @@
-"""The solids of `lumbo.shapes` as triangles, for renderers that take nothing else.
+"""The solids of `lumbo.films.shapes` as triangles, for renderers that take nothing else.
 
 A mesh is a pair: vertices (v, 3) in mm, and faces (f, 3), counter-clockwise seen from outside.
 """
@@ -7,7 +7,7 @@ from functools import cache, reduce
 
 import numpy as np
 
-from lumbo import radiograph, shapes
+from lumbo.films import radiograph, shapes
 
 SUBDIVISIONS = 2  # of the icosahedron behind every ellipsoid: 320 triangles
 PIECES = 8  # straight pieces of a curved edge

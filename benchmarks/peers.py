@@ -27,7 +27,8 @@ import meshes
 import numpy as np
 import torch
 
-from lumbo import anatomy, hospitals, populations, radiograph, shapes, store
+from lumbo import store
+from lumbo.films import anatomy, hospitals, populations, radiograph, shapes
 
 PEER = "gvxr==2.1.0"
 WORKER = Path(__file__).with_name("gvxr_films.py")

@@ -17,7 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from lumbo import reproduction, store
+from lumbo import store
+from lumbo.experiment import reproduction
 
 ROOT = Path(__file__).resolve().parent.parent
 STORED = ROOT / "data_synth" / "reference" / "same_bits.json"
@@ -27,7 +28,7 @@ CHILD = """
 import json, sys
 from dataclasses import replace
 from pathlib import Path
-from lumbo import reproduction
+from lumbo.experiment import reproduction
 sizes, out, steps, checks, test = json.loads(sys.argv[1])
 full = reproduction.size("full")
 plan = replace(full.plan, steps=steps, checks=checks, patience=1)  # so that some stop early
@@ -39,14 +40,18 @@ print(json.dumps({name: reproduction.specification(reproduction.size(name)) for 
 
 def git(*words: str) -> str:
     """Ask git about this checkout."""
-    return subprocess.run(["git", "-C", ROOT, *words], check=True, capture_output=True, text=True).stdout.strip()
+    return subprocess.run(
+        ["git", "-C", ROOT, *words], check=True, capture_output=True, text=True
+    ).stdout.strip()
 
 
 def train(checkout: Path, out: Path) -> dict[str, str]:
     """Train with the code of a checkout; return its specification of each size."""
     numbers = json.dumps([SIZES, str(out), STEPS, CHECKS, TEST])
     child = [sys.executable, "-c", CHILD, numbers]  # -c puts the folder it runs in first on the path
-    return json.loads(subprocess.run(child, check=True, cwd=checkout, stdout=subprocess.PIPE, text=True).stdout)
+    return json.loads(
+        subprocess.run(child, check=True, cwd=checkout, stdout=subprocess.PIPE, text=True).stdout
+    )
 
 
 def compare(before: Path, after: Path) -> tuple[list[str], int]:
@@ -54,7 +59,9 @@ def compare(before: Path, after: Path) -> tuple[list[str], int]:
     names = [{path.name for path in (folder / "jobs").glob("*.safetensors")} for folder in (before, after)]
     odd, equal = sorted(names[0] ^ names[1]), 0
     for name in sorted(names[0] & names[1]):
-        (one, noted), (other, note) = (store.load_tensors(folder / "jobs" / name) for folder in (before, after))
+        (one, noted), (other, note) = (
+            store.load_tensors(folder / "jobs" / name) for folder in (before, after)
+        )
         for array in one.keys() | other.keys():
             same = array in one and array in other and np.array_equal(one[array], other[array])
             equal += same
@@ -81,7 +88,9 @@ def main() -> int:
             git("worktree", "remove", "--force", str(old))
         odd, equal = compare(before, after)
         origin = json.loads((after / "seed0.json").read_text())
-    print(f"{equal} arrays and {len(origin['jobs'])} models; what differs: {odd[:9] or 'nothing, to the bit'}")
+    print(
+        f"{equal} arrays and {len(origin['jobs'])} models; what differs: {odd[:9] or 'nothing, to the bit'}"
+    )
     if odd:
         return 1
     pair = {

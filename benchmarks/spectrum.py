@@ -1,4 +1,4 @@
-"""The beam as two energies and what each material adds: the numbers in `lumbo.radiograph` and `lumbo.shapes`.
+"""The beam as two energies and what each material adds: the numbers in `lumbo.films.radiograph` and `lumbo.films.shapes`.
 
 Run it in an environment of its own:  pip install xraylib==4.3.0 spekpy==2.5.4;  python benchmarks/spectrum.py
 

@@ -13,7 +13,8 @@ import time
 import numpy as np
 import torch
 
-from lumbo import federated, hospitals, models, training
+from lumbo.films import hospitals
+from lumbo.learning import federated, models, training
 
 REPEATS = 5
 STEPS, SERIES = 12, 25  # of the loop against a bare one: short, so that both see the same pace, and many
@@ -59,7 +60,9 @@ def drawing(long_side_px: int) -> None:
 
     draw(2, workers=2)
     taken = in_turn(REPEATS, one=lambda: draw(4), two=lambda: draw(4, workers=2), more=lambda: draw(8))
-    one, two = (4 * hospitals.CHUNK / statistics.median(run[name] for run in taken) for name in ("one", "two"))
+    one, two = (
+        4 * hospitals.CHUNK / statistics.median(run[name] for run in taken) for name in ("one", "two")
+    )
     print(f"films drawn a second: {one:.0f} with one worker, {two:.0f} with two")
     print(f"twice the films take {ratio(taken, 'more', 'one'):.2f} x as long")
     sizes = {"half": long_side_px // 2, "full": long_side_px, "twice": 2 * long_side_px}

@@ -17,8 +17,10 @@ from pathlib import Path
 
 import numpy as np
 
-from lumbo import models, reproduction, store, training
-from lumbo.reproduction import ARMS, Job
+from lumbo import store
+from lumbo.experiment import reproduction
+from lumbo.learning import models, training
+from lumbo.experiment.reproduction import ARMS, Job
 
 WORLD = 5000  # its seed: the sizes stand as in the hospitals' files
 STEPS = {"landmarks": 2000, "regressor": 2000}

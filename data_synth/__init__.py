@@ -1,1 +1,1 @@
-"""The recipe of the book's synthetic data, as data files.  Read by `lumbo.anatomy` and `lumbo.hospitals`."""
+"""The recipe of the book's synthetic data, as data files.  Read by `lumbo.films.anatomy` and `lumbo.films.hospitals`."""

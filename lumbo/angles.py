@@ -1,4 +1,4 @@
-"""Lumbopelvic angles from six landmarks.  Taught in ch01.
+"""Lumbopelvic angles from six landmarks.  Taught in four_angles.
 
 A landmark set is an array of shape ``(..., 6, 2)``: ``(x, y)`` of the points named in
 `LANDMARKS`, in any length unit, with y pointing **down** as in an image.  NumPy arrays
@@ -14,6 +14,17 @@ import sys
 import numpy as np
 
 from lumbo.errors import InputError
+
+__all__ = [
+    "LANDMARKS",
+    "ANGLES",
+    "SIDES",
+    "lumbopelvic_angles",
+    "measure",
+    "hip_axis",
+    "s1_midpoint",
+    "rotate",
+]
 
 LANDMARKS = ("s1_anterior", "s1_posterior", "l1_anterior", "l1_posterior", "head_near", "head_far")
 ANGLES = ("SS", "PT", "PI", "LL")

@@ -1,5 +1,7 @@
 """The one error of the package: something the caller gave cannot be used."""
 
+__all__ = ["InputError", "require", "number", "whole", "fields"]
+
 
 class InputError(ValueError):
     """Name the field, the value found there and what is allowed instead.

@@ -20,6 +20,19 @@ from safetensors.numpy import save
 
 from lumbo.errors import InputError, require
 
+__all__ = [
+    "write_atomic",
+    "make_folder",
+    "save_tensors",
+    "load_tensors",
+    "checksum",
+    "read_toml",
+    "content_key",
+    "bare_code",
+    "cache_folder",
+    "cached_tensors",
+]
+
 
 def write_atomic(path: Path, content: bytes) -> Path:
     """Write `content` so that `path` holds all of it or what it held before.

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from lumbo import evaluation, hospitals, models, reproduction, training
+from lumbo.experiment import reproduction
+from lumbo.films import hospitals
+from lumbo.learning import evaluation, models, training
 
 
 @pytest.fixture(scope="module")

@@ -19,8 +19,10 @@ from test_reproduction import TINY, WIDE, contents
 from tqdm import tqdm
 
 import lumbo
-from lumbo import archive, evaluation, hospitals, models, reproduction, scores
-from lumbo.__main__ import main
+from lumbo.experiment import reproduction, scores
+from lumbo.films import archive, hospitals
+from lumbo.learning import evaluation, models
+from lumbo.cli import main
 
 
 @pytest.fixture
@@ -204,7 +206,7 @@ def bars(monkeypatch):
             assert more >= 0
             self.n += more
 
-    monkeypatch.setattr("lumbo.__main__.tqdm", Bar)
+    monkeypatch.setattr("lumbo.cli.tqdm", Bar)
     return shown
 
 
@@ -318,7 +320,7 @@ def judged(tmp_path, monkeypatch):
     }
     outcome, asked = complete(), []
     monkeypatch.setattr(reproduction, "reference", lambda name: asked.append(name) or (outcome, run))
-    monkeypatch.setattr("lumbo.claims.RESAMPLES", 199)
+    monkeypatch.setattr("lumbo.experiment.claims.RESAMPLES", 199)
 
     def write(**changes):
         table = copy.deepcopy(TABLE)

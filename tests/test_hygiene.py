@@ -12,10 +12,13 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from nbval_tolerance import declared_tolerance
 
+import lumbo
+
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-CHAPTERS = {path.name[:4] for path in NOTEBOOKS}
-MODULES = sorted((ROOT / "lumbo").glob("*.py"))
+CHAPTERS = {path.stem[5:] for path in NOTEBOOKS}  # by slug
+MODULES = sorted((ROOT / "lumbo").rglob("*.py"))
+WINGS = {wing: getattr(lumbo, wing).__all__ for wing in ("films", "learning", "experiment", "pages")}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 ADDRESS = PROJECT["tool"]["lumbo"]["install"]
 BOOTSTRAP = f"""\
@@ -255,9 +258,16 @@ def test_the_address_is_the_same_everywhere():
 
 # Modules: one direction, a chapter that teaches each, no global seed.
 
-ORDER = """errors store angles populations anatomy shapes raster radiograph hospitals calibration archive
-models evaluation training federated reproduction scores claims figures explorer __main__""".split()
-NOT_TAUGHT = {"__init__", "__main__", "errors", "store", "figures"}
+GROUND = ("_doors", "errors", "store", "angles")
+FLOORS = (
+    GROUND,
+    ("films", "pages"),
+    ("learning",),
+    ("experiment",),
+    ("cli",),
+    ("__main__",),
+)  # the lowest first
+NOT_TAUGHT = {"_doors", "errors", "store", "figures", "cli", "__main__"}
 SHARED_RANDOM = re.compile(
     r"""(np|numpy)\.random\.(?!default_rng)[a-z]\w*
     | torch(\.random|\.cuda)?\.(manual_seed(_all)?|seed)
@@ -267,22 +277,41 @@ SHARED_RANDOM = re.compile(
 
 
 def lumbo_imports(source: str) -> set[str]:
-    """The modules of lumbo that a module imports, at any depth of its code."""
+    """The modules of lumbo that a module imports, at any depth of its code, such as "films.hospitals"."""
     found = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            found |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("lumbo.")}
+            found |= {
+                alias.name.removeprefix("lumbo.") for alias in node.names if alias.name.startswith("lumbo.")
+            }
         elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "lumbo":
-            inside = node.module.split(".")[1:2]
-            found |= set(inside or [alias.name for alias in node.names if not alias.name.startswith("__")])
+            package = node.module.removeprefix("lumbo").removeprefix(".")
+            if package in ("", *WINGS):
+                names = [alias.name for alias in node.names if not alias.name.startswith("__")]
+                found |= {f"{package}.{name}".removeprefix(".") for name in names}
+            else:
+                found.add(package)
         elif isinstance(node, ast.ImportFrom) and node.level:
             found.add(f"a relative import of {node.module}")
     return found
 
 
+def may_import(name: str) -> set[str]:
+    """What a module may import: all floors below its own, and the rooms of its wing before it."""
+    wing, _, room = name.rpartition(".")
+    floor = next(i for i, floor in enumerate(FLOORS) if (wing or name) in floor)
+    if floor == 0:
+        return set(GROUND[: GROUND.index(name)])
+    allowed = {*GROUND}
+    for below in FLOORS[1:floor]:
+        allowed |= {f"{part}.{one}" for part in below for one in WINGS.get(part, ())} | set(below)
+    earlier = WINGS[wing][: WINGS[wing].index(room)] if wing else ()
+    return allowed | {f"{wing}.{one}" for one in earlier}
+
+
 def imports_upwards(name: str, source: str) -> set[str]:
-    """What a module imports although it does not stand above it in ORDER."""
-    return lumbo_imports(source) - set(ORDER[: ORDER.index(name)])
+    """What a module imports although it does not stand below it."""
+    return lumbo_imports(source) - may_import(name)
 
 
 def other_imports(source: str) -> set[str]:
@@ -310,9 +339,9 @@ def global_randomness(source: str) -> list[str]:
 
 
 def taught_in(source: str) -> list[str]:
-    """The chapters that the docstrings of a module name: ``Taught in ch07 and ch08.``"""
+    """The chapters that the docstrings of a module name by slug: ``Taught in on_its_own and pooling.``"""
     phrases = re.findall(r"Taught in ([^.]*)\.", source)
-    return re.findall(r"ch\d\d", " ".join(phrases))
+    return [slug for phrase in phrases for slug in re.split(r",\s*|\s+and\s+", phrase)]
 
 
 CALLED = {  # packages that are imported by another name; a widget of anywidget is made of traitlets
@@ -333,12 +362,17 @@ def test_imports_of_others_are_found():
     assert other_imports(source) == {"yaml", "PIL"}
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
+def module_name(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT / "lumbo").with_suffix("").parts)
+
+
+ROOMS = [path for path in MODULES if path.stem != "__init__"]
+
+
+@pytest.mark.parametrize("path", ROOMS, ids=module_name)
 class TestModule:
-    def test_imports_only_from_above(self, path):
-        if path.stem != "__init__":
-            assert path.stem in ORDER, "a new module: give it a place in ORDER"
-            assert imports_upwards(path.stem, path.read_text()) == set()
+    def test_imports_only_from_below(self, path):
+        assert imports_upwards(module_name(path), path.read_text()) == set()
 
     def test_is_taught_in_a_chapter(self, path):
         source = path.read_text()
@@ -349,24 +383,32 @@ class TestModule:
         assert global_randomness(path.read_text()) == []
 
 
+def test_every_room_is_in_its_wing():
+    found = {wing: sorted(path.stem for path in ROOMS if path.parent.name == wing) for wing in WINGS}
+    assert found == {wing: sorted(rooms) for wing, rooms in WINGS.items()}
+
+
 @pytest.mark.parametrize(
     "source",
     [
-        "from lumbo import models",
-        "import lumbo.models",
-        "from lumbo.models import Net",
-        "def f():\n    from lumbo.models import Net",
+        "from lumbo.learning import models",
+        "from lumbo import learning",
+        "import lumbo.learning.models",
+        "from lumbo.learning.models import Net",
+        "def f():\n    from lumbo.learning.models import Net",
         "from . import models",
-        "from lumbo.angles import hip_axis",  # not even itself
+        "from lumbo.films import hospitals",  # a later room of the wing
+        "from lumbo.pages import figures",  # the wing next door
+        "from lumbo.films.anatomy import Spines",  # not even itself
     ],
 )
-def test_an_import_from_below_is_found(source):
-    assert imports_upwards("angles", source)
+def test_an_import_from_above_is_found(source):
+    assert imports_upwards("films.anatomy", source)
 
 
-def test_an_import_from_above_is_allowed():
-    source = "import numpy\nfrom lumbo import __version__\nfrom lumbo.errors import InputError"
-    assert not imports_upwards("angles", source)
+def test_an_import_from_below_is_allowed():
+    source = "import numpy\nfrom lumbo import __version__, angles\nfrom lumbo.errors import InputError"
+    assert not imports_upwards("films.anatomy", source + "\nfrom lumbo.films import populations")
 
 
 @pytest.mark.parametrize(
@@ -387,4 +429,5 @@ def test_randomness_of_ones_own_is_allowed(code):
 
 
 def test_taught_in_reads_every_chapter():
-    assert taught_in('"""Loops.  Taught in ch07 and ch08.\n\nUsed in ch10."""') == ["ch07", "ch08"]
+    text = '"""Loops.  Taught in on_its_own and pooling.\n\nUsed in the experiment."""'
+    assert taught_in(text) == ["on_its_own", "pooling"]

@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lumbo import federated, hospitals, models, training
+from lumbo.films import hospitals
+from lumbo.learning import federated, models, training
 
 LONG_SIDE_PX = 128
 FILMS, SHARED_OUT = 1024, (4, 16, 64, 128)

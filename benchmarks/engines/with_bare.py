@@ -2,7 +2,7 @@
 
 import workload
 
-from lumbo import training
+from lumbo.learning import training
 
 
 def main() -> None:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import workload
 
-from lumbo import federated
+from lumbo.learning import federated
 
 averaged, net = federated.weighted_mean, workload.network()
 

@@ -16,8 +16,9 @@ from types import SimpleNamespace
 import numpy as np
 import torch
 
-from lumbo import hospitals, models, training
-from lumbo.federated import Client
+from lumbo.films import hospitals
+from lumbo.learning import models, training
+from lumbo.learning.federated import Client
 
 State = dict[str, torch.Tensor]  # a network's weights by name, as most engines send them
 TASK = SimpleNamespace(**json.loads(os.environ["LUMBO_ENGINES"]))  # rounds, films, workers, folder

@@ -1,0 +1,9 @@
+"""The paper's experiment, from jobs to claims.  Part three of the book.
+
+The rooms stand in the order in which data passes: each imports only from those before it.
+"""
+
+from lumbo._doors import open_door
+
+__all__ = ["reproduction", "scores", "claims"]
+open_door(__name__)

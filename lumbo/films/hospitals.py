@@ -1,0 +1,354 @@
+"""From the hospitals of ``data_synth`` to films with true and rated landmarks.  Taught in four_hospitals."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from lumbo import angles, errors, store
+from lumbo.films import anatomy, populations, radiograph, raster, shapes
+from lumbo.errors import fields, number, require, whole
+
+__all__ = [
+    "SPLITS",
+    "ROLES",
+    "CHUNK",
+    "Rater",
+    "Hospital",
+    "FilmSet",
+    "pool",
+    "hospitals",
+    "participants",
+    "hospital",
+    "read_hospital",
+    "check_hospital",
+    "film_set",
+    "draw",
+    "rate",
+    "specification",
+    "frozen",
+]
+
+SPLITS = ("training", "validation", "test")
+ROLES = ("participant", "outsider")
+CHUNK = 64  # patients drawn together; a film does not depend on how many are asked for
+
+_SCANNER = {  # allowed range of each number
+    "source_mm": (800, 4000), "object_mm": (50, 500), "shutters": (0, 0.5), "aim_mm": (0, 100), "photons": (10, 1e8),
+    "scatter": (0, 10), "grid": (1, 20), "heel": (0, 0.6), "blur_mm": (0, 5), "compress": (0, 1), "edge": (0, 5),
+    "gamma": (0.2, 5), "spread": (0, 1), "marker": (0, 1),
+}  # fmt: skip
+_PAIRS = {"field_mm": (100, 1200), "window": (0, 1)}
+
+
+@dataclass(frozen=True)
+class Rater:
+    """Human error of rated landmarks.
+
+    s1_mm, l1_mm, head_mm : independent normal error of each coordinate of a corner of the S1
+        plate, of L1, of a head centre, millimetres in the patient (standard deviation)
+    steeper_deg : habit; how much steeper than it is this rater draws the S1 plate
+    """
+
+    s1_mm: float
+    l1_mm: float
+    head_mm: float
+    steeper_deg: float
+
+
+@dataclass(frozen=True)
+class Hospital:
+    """One hospital as specified in ``data_synth/hospitals/NAME.toml``.
+
+    patients : how many there are for training, validation and test
+    mixture : share of each cohort;  implanted : share with screws and rods
+    returning : share of the training films on which a patient comes back for a follow-up
+    mirrored : share of films stored with the patient facing right;  inverted : MONOCHROME1
+    """
+
+    name: str
+    title: str
+    role: str
+    patients: dict[str, int]
+    mixture: dict[str, float]
+    implanted: float
+    returning: float
+    mirrored: float
+    inverted: bool
+    scanner: radiograph.Scanner
+    rater: Rater
+
+
+@dataclass(frozen=True)
+class FilmSet:
+    """Films of one split of one or more hospitals; all canonical: facing left, bone bright.
+
+    films : (n, h, w) uint8, or uint16 from `draw`
+    landmarks_px, rated_landmarks_px : (n, 6, 2) exact projections, and as a rater placed them
+    angles_deg, rated_angles_deg : (n, 4) film angles of those two
+    anatomical_deg : (n, 4) angles of the spine in space
+    pixel_mm : (n,) pixel size on the detector
+    patient : (n,) number of the patient within site, split and seed; follow-up films share it
+    mirrored, inverted : (n,) bool, whether the archive holds the film facing right, and as MONOCHROME1
+    site, cohort : (n,) names
+    """
+
+    films: np.ndarray
+    landmarks_px: np.ndarray
+    rated_landmarks_px: np.ndarray
+    angles_deg: np.ndarray
+    rated_angles_deg: np.ndarray
+    anatomical_deg: np.ndarray
+    pixel_mm: np.ndarray
+    patient: np.ndarray
+    mirrored: np.ndarray
+    inverted: np.ndarray
+    site: np.ndarray
+    cohort: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.films)
+
+    def __getitem__(self, index) -> "FilmSet":
+        """Select films by slice, mask or index array."""
+        return FilmSet(**{name: getattr(self, name)[index] for name in self.__dataclass_fields__})
+
+
+def pool(parts: list[FilmSet]) -> FilmSet:
+    """Put film sets one after the other: what centralized training needs and federated training avoids."""
+    return FilmSet(
+        **{name: np.concatenate([getattr(p, name) for p in parts]) for name in FilmSet.__dataclass_fields__}
+    )
+
+
+@cache
+def hospitals() -> dict[str, Hospital]:
+    """Read every hospital of ``data_synth``, participants first, the largest first."""
+    folder = files("data_synth").joinpath("hospitals")
+    found = [read_hospital(path) for path in folder.iterdir() if path.name.endswith(".toml")]
+    found.sort(key=lambda h: (ROLES.index(h.role), -h.patients["training"], h.name))
+    return {h.name: h for h in found}
+
+
+def participants() -> list[Hospital]:
+    """List the hospitals that train together, the largest first."""
+    return [h for h in hospitals().values() if h.role == "participant"]
+
+
+def hospital(name: str) -> Hospital:
+    """Return one hospital, or raise `InputError` with the names there are."""
+    require(name in hospitals(), "hospital", name, f"one of {', '.join(hospitals())}")
+    return hospitals()[name]
+
+
+def read_hospital(path: Path) -> Hospital:
+    """Read and check one hospital file.
+
+    Raises
+    ------
+    InputError
+        Naming file and field, the value, and what is allowed.
+    """
+    return check_hospital(path.name.removesuffix(".toml"), store.read_toml(path))
+
+
+def check_hospital(name: str, table: dict) -> Hospital:
+    """Turn a table into a `Hospital`, or raise `InputError` naming the field."""
+    known = set(Hospital.__dataclass_fields__) - {"name"}
+    fields(name, table, known)
+    require(isinstance(table["title"], str), f"{name}.title", table["title"], "a text")
+    require(table["role"] in ROLES, f"{name}.role", table["role"], f"one of {', '.join(ROLES)}")
+    patients = fields(f"{name}.patients", table["patients"], set(SPLITS))
+    for split in SPLITS:
+        needed = split == "test" or table["role"] == "participant"
+        whole(f"{name}.patients.{split}", patients[split], 1 if needed else 0, 1_000_000)
+    cohorts = set(populations.cohort_names())
+    mixture = fields(f"{name}.mixture", table["mixture"], cohorts, cohorts)
+    shares = [number(f"{name}.mixture.{who}", share, 0, 1) for who, share in mixture.items()]
+    require(abs(sum(shares) - 1) < 1e-9, f"{name}.mixture", sum(shares), "shares that sum to 1")
+    for share in ("implanted", "mirrored"):
+        number(f"{name}.{share}", table[share], 0, 1)
+    number(f"{name}.returning", table["returning"], 0, 0.5)
+    require(isinstance(table["inverted"], bool), f"{name}.inverted", table["inverted"], "true or false")
+    rater = fields(f"{name}.rater", table["rater"], set(Rater.__dataclass_fields__))
+    for key, (low, high) in _RATER.items():
+        number(f"{name}.rater.{key}", rater[key], low, high)
+    scanner = _check_scanner(name, table["scanner"])
+    return Hospital(name=name, **table | {"scanner": scanner, "rater": Rater(**rater)})
+
+
+def film_set(
+    where: Hospital,
+    split: str,
+    seed: int = 0,
+    n: int | None = None,
+    long_side_px: int = 256,
+    device: str = "cpu",
+) -> FilmSet:
+    """Draw films of one split of a hospital, or take them from the cache.
+
+    Parameters
+    ----------
+    where : the hospital;  split : "training", "validation" or "test"
+    seed : of the patients.  Splits and hospitals never share a patient.
+    n : how many films, by default as many as the hospital has; the first are the same for any `n`.
+    long_side_px : height of the film, a multiple of 16
+    device : where torch draws; another device than "cpu" gives the same film within rounding
+    """
+    require(split in SPLITS, "split", split, f"one of {', '.join(SPLITS)}")
+    n = where.patients[split] if n is None else whole("n", n, 0)
+    whole("seed", seed, 0)
+    radiograph.canvas(long_side_px)
+    key = store.content_key(_values(asdict(where)), _cohorts(), split, seed, n, long_side_px, device, _CODE)
+    names = np.array(populations.cohort_names())
+
+    def make():
+        chunks = range(-(-max(n, 1) // CHUNK))
+        drawn = pool([draw(where, split, seed, chunk, long_side_px, device=device) for chunk in chunks])[:n]
+        arrays = {name: getattr(drawn, name) for name in _STORED}
+        arrays["cohort"] = (drawn.cohort[:, None] == names).argmax(1)
+        return arrays, {"site": where.name, "split": split, "seed": seed}
+
+    arrays, _ = store.cached_tensors(f"films/{where.name}-{split}-{key}", make)
+    return FilmSet(**arrays | {"site": np.full(n, where.name), "cohort": names[arrays["cohort"]]})
+
+
+def draw(
+    where: Hospital, split: str, seed: int, chunk: int, long_side_px: int, bits: int = 8, device: str = "cpu"
+) -> FilmSet:
+    """Draw the patients of one chunk, take their films and rate them: always `CHUNK` films.
+
+    Each step has a generator of its own.  So two hospitals that differ only in their scanner
+    have the same patients and raters, and a film of another size shows the same patient.
+    bits : 8 or 16, the depth of the grey levels
+    """
+    require(bits in (8, 16), "bits", bits, "8 or 16")
+    name = int.from_bytes(where.name.encode(), "big")
+    start = np.random.default_rng([seed, SPLITS.index(split), chunk, name])
+    who, body, soft, room, light, lab, archive, rater = start.spawn(8)
+    patients, number = _patients(where, split, who)
+    spines = anatomy.spines(patients, body)
+    exposure = radiograph.aim(spines, where.scanner, long_side_px, room)
+    with _one_thread(), nullcontext() if device == "cpu" else torch.device(device):
+        solids = shapes.solids(spines, body.random(CHUNK) < where.implanted, body)
+        solids.append(radiograph.side_marker(where.scanner, exposure, room))
+        matter = radiograph.attenuation(solids, shapes.trunk(spines, soft), where.scanner, exposure)
+        signal = radiograph.expose(matter, where.scanner, exposure, light)
+        grey = radiograph.develop(signal, where.scanner, exposure, lab)
+        films = grey.mul_(2**bits - 1).round_().to(getattr(torch, f"uint{bits}")).cpu().numpy()
+    landmarks = radiograph.project(spines.landmarks_mm, where.scanner, exposure)
+    rated = rate(landmarks, where, exposure.pixel_mm, rater)
+    return FilmSet(
+        films=films,
+        landmarks_px=landmarks,
+        rated_landmarks_px=rated,
+        angles_deg=angles.lumbopelvic_angles(landmarks, "left"),
+        rated_angles_deg=angles.lumbopelvic_angles(rated, "left"),
+        anatomical_deg=patients.angles_deg,
+        pixel_mm=np.full(CHUNK, exposure.pixel_mm),
+        patient=chunk * CHUNK + number,
+        mirrored=archive.random(CHUNK) < where.mirrored,
+        inverted=np.full(CHUNK, where.inverted),
+        site=np.full(CHUNK, where.name),
+        cohort=patients.cohort,
+    )
+
+
+def rate(landmarks_px: np.ndarray, where: Hospital, pixel_mm: float, rng: np.random.Generator) -> np.ndarray:
+    """Place landmarks as this hospital's rater does, (n, 6, 2): a habit, and independent normal errors."""
+    who = where.rater
+    sd_mm = np.array([who.s1_mm] * 2 + [who.l1_mm] * 2 + [who.head_mm] * 2)
+    sd_px = sd_mm[:, None] * radiograph.magnification(0.0, where.scanner) / pixel_mm
+    rated = landmarks_px + rng.normal(0, 1, landmarks_px.shape) * sd_px
+    plate = landmarks_px[:, :2]
+    rated[:, :2] += _steeper(plate, who.steeper_deg) - plate
+    return rated
+
+
+def specification(long_side_px: int) -> str:
+    """Digest everything that shapes a film: cohorts, hospitals and the code that draws."""
+    return store.content_key(_specs(), long_side_px, _CODE)
+
+
+def frozen() -> dict:
+    """Return the version of the films, the digest of their specs when they were frozen, and that of today."""
+    return store.read_toml(files("data_synth").joinpath("frozen.toml")) | {
+        "today": store.content_key(_specs())
+    }
+
+
+def _patients(where, split, rng):
+    """Draw the patients of a chunk, and their numbers; in training some come back: (patients, number)."""
+    number = np.arange(CHUNK)
+    patients = populations.draw_mixture(where.mixture, CHUNK, rng)
+    if split != "training" or not where.returning:
+        return patients, number
+    every = round(1 / where.returning)
+    number[every - 1 :: every] -= 1
+    again = populations.follow_up(patients[number], rng)
+    back = number < np.arange(CHUNK)
+    return populations.pool([patients, again])[np.arange(CHUNK) + CHUNK * back], number
+
+
+def _steeper(plate_px, degrees):
+    """Turn plates (n, 2, 2), y down, about their middle: they fall more to the left, where patients face."""
+    middle = plate_px.mean(1, keepdims=True)
+    x, y = np.moveaxis(plate_px - middle, -1, 0)
+    cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    return middle + np.stack([cos * x + sin * y, cos * y - sin * x], -1)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Compute on one thread: solids are small, and threads that wait for each other cost more than they win."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _check_scanner(name, table) -> radiograph.Scanner:
+    fields(f"{name}.scanner", table, set(radiograph.Scanner.__dataclass_fields__))
+    require(isinstance(table["slot"], bool), f"{name}.scanner.slot", table["slot"], "true or false")
+    for key, (low, high) in _SCANNER.items():
+        number(f"{name}.scanner.{key}", table[key], low, high)
+    for key, (low, high) in _PAIRS.items():
+        pair = table[key]
+        require(isinstance(pair, list) and len(pair) == 2, f"{name}.scanner.{key}", pair, "a list of two")
+        for value in pair:
+            number(f"{name}.scanner.{key}", value, low, high)
+    gap = table["source_mm"] - table["object_mm"]
+    require(gap >= 500, f"{name}.scanner.object_mm", table["object_mm"], "at least 500 mm from the source")
+    return radiograph.Scanner(**table | {key: tuple(table[key]) for key in _PAIRS})
+
+
+def _specs() -> list:
+    return [_values(asdict(h)) for h in hospitals().values()] + [_cohorts()]
+
+
+def _cohorts() -> dict:
+    return _values(populations.statistics())
+
+
+def _values(table):
+    """A table without its texts: a better citation does not change a film."""
+    if isinstance(table, dict):
+        return {
+            key: _values(value) for key, value in table.items() if key not in ("title", "source", "sources")
+        }
+    return table
+
+
+_RATER = {"s1_mm": (0, 20), "l1_mm": (0, 20), "head_mm": (0, 20), "steeper_deg": (-10, 10)}
+_STORED = tuple(name for name in FilmSet.__dataclass_fields__ if name not in ("site", "cohort"))
+_CODE = store.content_key(
+    errors, angles, populations, anatomy, shapes, raster, radiograph, sys.modules[__name__]
+)
