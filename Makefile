@@ -9,10 +9,10 @@ READY     := $(VENV)/.ready
 BIN       := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help book test notebooks reproduce full claims sample bench clean
+.PHONY: help book test test-old notebooks reproduce full claims sample bench clean
 
 help:  ## Say what can be made
-	@grep -hE '^[a-z]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
 	@echo
 	@echo "Variables: VENV (the environment's folder), PYTHON (3.11 or newer, to create it),"
 	@echo "PIP_EXTRA (options for pip install, for example another package index; see README.md)"
@@ -23,6 +23,9 @@ book: $(READY)  ## Build the book from the committed outputs; warnings are error
 
 test: $(READY)  ## Run every test: units, properties, notebooks (nbval), the built book
 	$(BIN)/python -m pytest
+
+test-old: $(READY)  ## Run the notebooks once more, as on a processor from before AVX
+	$(BIN)/python -m pytest --old-machine tests/test_notebooks.py
 
 notebooks: $(READY)  ## Execute the notebooks in order and store their outputs
 	$(BIN)/python notebooks/execute.py $(NOTEBOOKS)

@@ -17,14 +17,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lumbo import store
-from lumbo.experiment import reproduction
-from lumbo.films import archive, radiograph
-from lumbo.learning import evaluation, training
+from lumbo import store, threads
 from lumbo.angles import lumbopelvic_angles
-from lumbo.learning.federated import Client
+from lumbo.experiment import jobs, provenance
+from lumbo.experiment.jobs import Job
+from lumbo.films import archive, hospitals, radiograph
 from lumbo.films.hospitals import FilmSet
-from lumbo.experiment.reproduction import Job
+from lumbo.learning import evaluation, training
+from lumbo.learning.federated import Client
 
 NETWORK, SEED = "landmarks", 0
 FILE = Path(__file__).parents[1] / "data_synth/reference/ablation.json"
@@ -53,15 +53,15 @@ def as_stored(data: FilmSet) -> FilmSet:
 FILMS = {"canonical": lambda data: data, "as stored": as_stored}
 
 
-def measure(what: reproduction.Size, job: Job, films: str) -> dict:
+def measure(what: jobs.Size, job: Job, films: str) -> dict:
     """Train one model and measure its MAE on every hospital's test films, rated angles, degrees."""
     turn = FILMS[films]
     sites = [
-        Client(one.name, turn(one.train), turn(one.validation)) for one in reproduction.clients(what, job)
+        Client(one.name, turn(one.train), turn(one.validation)) for one in jobs.clients(what, job)
     ]
-    model, history = reproduction.train(job, sites, reproduction.plan_of(what, job), torch.device("cpu"))
+    model, history = jobs.train(job, sites, jobs.plan_of(what, job), torch.device("cpu"))
     found = {}
-    for site, test in reproduction.tested_films(what).items():
+    for site, test in jobs.tested_films(what).items():
         shown = turn(test)
         said = training.predict(model, shown.films).angles_deg
         found[site] = round(
@@ -74,7 +74,8 @@ def measure(what: reproduction.Size, job: Job, films: str) -> dict:
         "site": job.site,
         "steps": history[-1].steps,
         "mae": found,
-        "specification": reproduction.specification(what),
+        "specification": provenance.specification(what),
+        "films_version": hospitals.frozen()["version"],
     }
 
 
@@ -83,19 +84,19 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--workers", type=int, default=2, help="models at the same moment, one thread each")
     options = parser.parse_args()
-    what = reproduction.size("fast")
-    key = reproduction.specification(what)
+    what = jobs.size("fast")
+    key = provenance.specification(what)
     done = json.loads(FILE.read_text(encoding="utf-8")) if FILE.exists() else []
     done = [one for one in done if one["specification"] == key]
     there = {(one["films"], one["model"]) for one in done}
     todo = [
         (job, films)
-        for job in reproduction.jobs(what, SEED)
+        for job in jobs.of_seed(what, SEED)
         if job.network == NETWORK
         for films in FILMS
         if (films, job.name) not in there
     ]
-    with training.one_thread_each(options.workers) as pool:
+    with threads.one_thread_each(options.workers) as pool:
         for model in as_completed([pool.submit(measure, what, *one) for one in todo]):
             done.append(model.result())
             print(json.dumps(done[-1]), flush=True)

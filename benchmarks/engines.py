@@ -15,6 +15,8 @@ the adapter's lines of code.
 """
 
 import argparse
+import ast
+import io
 import json
 import os
 import platform
@@ -25,6 +27,7 @@ import sys
 import tempfile
 import threading
 import time
+import tokenize
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -294,7 +297,18 @@ def summary(contender: Contender, costs: list[dict]) -> dict:
 
 def lines(path: Path) -> int:
     """Count lines of code: no blank ones, comments or docstrings."""
-    return len(store.bare_code(path.read_text(encoding="utf-8")).splitlines())
+    source = path.read_text(encoding="utf-8")
+    silent = {"COMMENT", "NL", "NEWLINE", "INDENT", "DEDENT", "ENDMARKER"}
+    spoken = [
+        token
+        for token in tokenize.generate_tokens(io.StringIO(source).readline)
+        if tokenize.tok_name[token.type] not in silent
+    ]
+    rows = {row for token in spoken for row in range(token.start[0], token.end[0] + 1)}
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node):
+            rows -= set(range(node.body[0].lineno, node.body[0].end_lineno + 1))
+    return len(rows)
 
 
 COLUMNS = {  # heading: key and format

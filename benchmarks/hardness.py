@@ -73,6 +73,7 @@ def measure(where, n, steps):
         "rater": mae(test.rated_angles_deg, test.angles_deg),
         "p90_rated": np.percentile(abs(predicted - test.rated_angles_deg), 90, axis=0).round(3).tolist(),
         "specs": hospitals.frozen()["today"],
+        "films_version": hospitals.frozen()["version"],
     }
 
 

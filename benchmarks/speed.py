@@ -13,6 +13,7 @@ import time
 import numpy as np
 import torch
 
+from lumbo import threads
 from lumbo.films import hospitals
 from lumbo.learning import federated, models, training
 
@@ -55,7 +56,7 @@ def drawing(long_side_px: int) -> None:
     where = hospitals.hospital("aspen")
 
     def draw(chunks, px=long_side_px, workers=1):
-        with training.one_thread_each(workers) as pool:
+        with threads.one_thread_each(workers) as pool:
             list(pool.map(lambda chunk: hospitals.draw(where, "test", 0, chunk, px), range(chunks)))
 
     draw(2, workers=2)

@@ -17,10 +17,11 @@ from pathlib import Path
 
 import numpy as np
 
-from lumbo import store
-from lumbo.experiment import reproduction
+from lumbo import store, threads
+from lumbo.experiment import jobs
+from lumbo.experiment.jobs import ARMS, Job
+from lumbo.films import hospitals
 from lumbo.learning import models, training
-from lumbo.experiment.reproduction import ARMS, Job
 
 WORLD = 5000  # its seed: the sizes stand as in the hospitals' files
 STEPS = {"landmarks": 2000, "regressor": 2000}
@@ -52,7 +53,7 @@ def main():
         for trial in TRIALS[arm]
         if not any(same(one, network, arm, trial) for one in done)
     ]
-    with training.one_thread_each(options.workers) as pool:
+    with threads.one_thread_each(options.workers) as pool:
         for job in as_completed([pool.submit(measure, *one) for one in todo]):
             done.append(job.result())
             print(json.dumps(done[-1]), flush=True)
@@ -64,14 +65,14 @@ def main():
 
 def measure(network: str, arm: str, trial: dict) -> dict:
     """Train one trial and return its validation error, the mean over hospitals for local models."""
-    what = reproduction.size("fast")
+    what = jobs.size("fast")
     plan = replace(what.plan, steps=STEPS[network], **trial)
     sites = LOCAL if arm == "local" else ("",)
     errors = []
     for site in sites:
         job = Job(network, arm, WORLD, site)
-        _, history = reproduction.train(
-            job, reproduction.clients(what, job), plan, training.pick_device("cpu")
+        _, history = jobs.train(
+            job, jobs.clients(what, job), plan, training.pick_device("cpu")
         )
         errors.append(min(check.validation_mae for check in history))
     return {
@@ -80,6 +81,7 @@ def measure(network: str, arm: str, trial: dict) -> dict:
         "trial": trial,
         "steps": STEPS[network],
         "validation_mae": round(float(np.mean(errors)), 3),
+        "films_version": hospitals.frozen()["version"],
     }
 
 

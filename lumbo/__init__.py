@@ -2,12 +2,22 @@
 
 Wings, in the order of the book: `films` (a population becomes films with known angles), `learning` (a film
 becomes angles, and who trains it), `experiment` (the paper's) and `pages` (figures, living and still); under
-them `angles`, `errors` and `store`.  Each room names the chapter that teaches it.  All of them are loaded when
-they are asked for: ``lumbo.films.hospitals``, or ``from lumbo.films import hospitals``.
+them `angles`, `errors`, `specs` and `store`.  Each room names the chapter that teaches it.  All of them are
+loaded when they are asked for: ``lumbo.films.hospitals``, or ``from lumbo.films import hospitals``.
+
+What a first look needs stands at the front as well: ``lumbo.Pelvis()`` is the figure to drag,
+``lumbo.lumbopelvic_angles(landmarks)`` measures, ``lumbo.film_set(lumbo.hospital("aspen"), "test", n=4)`` draws films.
 """
 
 from lumbo._doors import open_door
 
 __version__ = "0.1.0"
-__all__ = ["angles", "errors", "store", "films", "learning", "experiment", "pages"]
-open_door(__name__)
+__all__ = ["angles", "errors", "specs", "store", "threads", "films", "learning", "experiment", "pages"]
+__all__ += ["Pelvis", "lumbopelvic_angles", "hospital", "film_set"]
+open_door(
+    __name__,
+    Pelvis="pages.explorer",
+    lumbopelvic_angles="angles",
+    hospital="films.hospitals",
+    film_set="films.hospitals",
+)

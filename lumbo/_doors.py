@@ -1,4 +1,4 @@
-"""Doors: a package that loads its rooms when they are asked for, and shows what is ours and nothing else."""
+"""Doors: packages that load a room when it is asked for, and where Tab shows what is ours and nothing else."""
 
 import importlib
 import sys
@@ -8,25 +8,32 @@ __all__ = ["open_door"]
 
 
 class _Door(ModuleType):
-    """A package whose ``__all__`` names rooms, and where other names are found (``_FOUND_IN``)."""
+    """A package in which every room that is loaded, by whatever import, shows its ``__all__`` alone.
 
-    def __getattr__(self, name: str) -> object:
-        if name not in self.__all__:
-            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
-        if room := self.__dict__.get("_FOUND_IN", {}).get(name):
-            return getattr(importlib.import_module(f"{self.__name__}.{room}"), name)
-        return importlib.import_module(f"{self.__name__}.{name}")
-
-    def __dir__(self) -> list[str]:
-        return list(self.__all__)
+    Nothing else is overridden: IPython completes ``lumbo.films.`` only where a module looks names up as usual.
+    """
 
     def __setattr__(self, name: str, value: object) -> None:
-        """Let a room that Python has just loaded show its ``__all__`` alone, not what it imports."""
-        if isinstance(value, ModuleType) and not isinstance(value, _Door):
+        """Python hands a package each room that it has loaded."""
+        if isinstance(value, ModuleType):
             value.__dict__.setdefault("__dir__", lambda: list(value.__all__))
         super().__setattr__(name, value)
 
 
-def open_door(package: str) -> None:
-    """Make a package, named by its ``__name__``, a door."""
-    sys.modules[package].__class__ = _Door
+def open_door(package: str, **found_in: str) -> None:
+    """Make a package, named by its ``__name__``, a door to the rooms in its ``__all__``.
+
+    found_in : by name, the room that holds what the package offers under that name itself
+    """
+    door = sys.modules[package]
+
+    def load(name: str) -> object:
+        """Find what the package does not hold yet: a room, or a name that stands in one."""
+        if name in found_in:
+            return getattr(importlib.import_module(f"{package}.{found_in[name]}"), name)
+        if name in door.__all__:
+            return importlib.import_module(f"{package}.{name}")
+        raise AttributeError(f"module {package!r} has no attribute {name!r}")
+
+    door.__class__ = _Door
+    door.__getattr__, door.__dir__ = load, lambda: list(door.__all__)

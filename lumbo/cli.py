@@ -1,4 +1,7 @@
-"""The command line: ``python -m lumbo reproduce``, ``claims`` and ``films``."""
+"""The command line: ``lumbo reproduce``, ``lumbo claims`` and ``lumbo films``; ``python -m lumbo`` does the same.
+
+A command's options, and the modules it needs, are loaded when it is named: ``lumbo --help`` loads none of them.
+"""
 
 import argparse
 import signal
@@ -6,21 +9,14 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-import numpy as np
-import pandas as pd
-from tqdm import tqdm
-
-from lumbo import __version__, store
-from lumbo.experiment import claims, reproduction, scores
-from lumbo.films import archive, hospitals
-from lumbo.pages import figures
+from lumbo import __version__
 from lumbo.errors import InputError, require
 
-__all__ = ["STORED", "Parser", "main", "reproduce", "ledger", "films"]
+__all__ = ["STORED", "Parser", "Command", "COMMANDS", "main"]
 
 STORED = "full"  # the size whose results ship with the book
 
@@ -33,61 +29,113 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"lumbo: {message}\n")
 
 
+@dataclass(frozen=True)
+class Command:
+    """One command: a line of help, a function that adds its options to a parser, and one that runs it."""
+
+    help: str
+    add_options: Callable[[Parser], None]
+    run: Callable[[argparse.Namespace], None]
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; return 0, or 2 after one line that says what is wrong."""
+    words = sys.argv[1:] if arguments is None else arguments
     try:
-        options, unknown = _parser().parse_known_args(arguments)
+        options, unknown = _parser(words).parse_known_args(words)
         require(not unknown, "option", " ".join(unknown), options.usage)
-        return options.command(options)
+        options.run(options)
     except InputError as error:
         print(f"lumbo: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("lumbo: stopped; run the same command again to go on from here", file=sys.stderr)
         return 130
+    return 0
 
 
-def reproduce(options) -> int:
+def _parser(words: list[str]) -> Parser:
+    """Make a parser that knows the options of the commands among `words`, and of the others their names."""
+    parser = Parser(prog="lumbo", description="Not for clinical use.")
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(required=True)
+    for name, command in COMMANDS.items():
+        one = commands.add_parser(name, help=command.help)
+        if name in words:
+            command.add_options(one)
+            one.add_argument("--quiet", action="store_true", help="no progress bar")
+            one.set_defaults(run=command.run, usage=" ".join(one.format_usage().split()[2:]))
+    return parser
+
+
+def _whole(low: int) -> Callable[[str], int]:
+    """Make a reader of whole numbers from `low` that says what is allowed."""
+
+    def read(text: str) -> int:
+        if not (text.isdecimal() and int(text) >= low):
+            raise argparse.ArgumentTypeError(f"got {text!r}; allowed: a whole number from {low}")
+        return int(text)
+
+    return read
+
+
+# ------------------------------------------------------------------------ reproduce
+
+
+def _reproduce_options(run: Parser) -> None:
+    from lumbo.experiment import jobs
+
+    sizes = ", ".join(jobs.sizes())
+    run.add_argument("--size", default="fast", help=f"one of {sizes} (default: fast)")
+    run.add_argument(
+        "--out", type=Path, help="folder of the results (default: runs/SIZE); resumes what is there"
+    )
+    run.add_argument(
+        "--seed", type=_whole(0), help="one shard of it: the models of this seed (default: all seeds)"
+    )
+    run.add_argument(
+        "--workers",
+        type=_whole(1),
+        metavar="N",
+        help="models trained at the same moment (default: one a core; on a GPU only 1)",
+    )
+    run.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: auto)")
+
+
+def _reproduce(options) -> None:
     """Train and test every arm and print the table of the paper's experiment."""
-    what = reproduction.size(options.size)
+    from lumbo.experiment import jobs, runner
+
+    what = jobs.size(options.size)
     out = options.out or Path("runs") / what.name
-    wanted = list(reproduction.seeds(what)) if options.seed is None else [options.seed]
-    plans = [
-        job.name
-        for seed in wanted
-        if seed in reproduction.seeds(what)
-        for job in reproduction.jobs(what, seed)
-    ]
+    every = jobs.seeds(what)
+    seeds = list(every) if options.seed is None else [options.seed]
+    models = sum(len(jobs.of_seed(what, seed)) for seed in seeds if seed in every)
+    with _training_bar(models, what.plan.steps, options.quiet) as report, _answering():
+        outcome = runner.run(what, out, seeds, options.workers, options.device, report)
+    _store_and_show(outcome, out, short=what.name != STORED)
+
+
+@contextmanager
+def _training_bar(models: int, steps: int, quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
+    """Show a bar of all steps of all models; yield what reports (job, steps taken, steps in all) to it."""
+    from tqdm import tqdm
+
     taken, lock = {}, threading.Lock()
-    bar = tqdm(total=len(plans) * what.plan.steps, unit="step", delay=1, smoothing=0, disable=options.quiet)
-    with bar, _answering():  # the delay: no bar above an error
-        bar.set_postfix_str(f"drawing films; {len(plans)} models to begin", refresh=False)
+    # The delay: no bar above an error.
+    with tqdm(total=models * steps, unit="step", delay=1, smoothing=0, disable=quiet) as bar:
+        bar.set_postfix_str(f"drawing films; {models} models to begin", refresh=False)
 
         def report(job: str, steps: int, total: int) -> None:
             with lock:
                 more, known, taken[job] = steps - taken.get(job, 0), job in taken, steps
                 running = [name for name, done in taken.items() if done < total]
-                bar.set_postfix_str(f"{', '.join(running) or job}; {len(plans) - len(taken)} models to begin")
+                bar.set_postfix_str(f"{', '.join(running) or job}; {models - len(taken)} models to begin")
                 if not (known or bar.disable):  # steps of earlier calls took none of this one's time
                     bar.initial += more
                 bar.update(more)
 
-        outcome = reproduction.run(what, out, wanted, options.workers, options.device, report)
-    rng = np.random.default_rng(0)
-    store.write_atomic(
-        out / "results.csv", scores.results(outcome, rng).to_csv(index=False, float_format="%.4f").encode()
-    )
-    table, short = scores.overview(outcome, np.random.default_rng(0)), what.name != STORED
-    _show(_beside_stored(table, outcome) if short else table)
-    print("MAE in degrees against rated angles, 95 % interval over seeds and patients.")
-    if short:
-        print(f"{STORED}: what the same models say in the run that ships with the book, after more steps.")
-    print(f"All of it: {out}/results.csv\n")
-    _show(scores.endings(outcome, reproduction.read_run(out)))
-    print(
-        "How far from the end: late_gain is what the best validation MAE fell in the last quarter of the steps."
-    )
-    return 0
+        yield report
 
 
 @contextmanager
@@ -107,101 +155,49 @@ def _answering() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _beside_stored(table: pd.DataFrame, outcome: reproduction.Outcome) -> pd.DataFrame:
+def _store_and_show(outcome, out: Path, short: bool) -> None:
+    """Write every result beside the run and print the table; a `short` run beside the one that ships."""
+    import numpy as np
+
+    from lumbo import store
+    from lumbo.experiment import results, tables
+
+    every = tables.results(outcome, np.random.default_rng(0))
+    store.write_atomic(out / "results.csv", every.to_csv(index=False, float_format="%.4f").encode())
+    table = tables.overview(outcome, np.random.default_rng(0))
+    _show(_beside_stored(table, outcome) if short else table)
+    print("MAE in degrees against rated angles, 95 % interval over seeds and patients.")
+    if short:
+        print(f"{STORED}: what the same models say in the run that ships with the book, after more steps.")
+    print(f"All of it: {out}/results.csv\n")
+    _show(tables.endings(outcome, results.read_run(out)))
+    print(
+        "How far from the end: late_gain is what the best validation MAE fell in the last quarter of the steps."
+    )
+
+
+def _beside_stored(table, outcome):
     """Add a column: the MAE of the same models in the stored run, so that a short one shows what it lacks."""
-    stored, _ = reproduction.reference(STORED)
+    from dataclasses import replace
+
+    import numpy as np
+
+    from lumbo.experiment import results, tables
+
+    stored, _ = results.reference(STORED)
     same = replace(stored, said={job: said for job, said in stored.said.items() if job in outcome.said})
-    found = scores.overview(same, np.random.default_rng(0)).rename(columns={"mae": STORED})
+    found = tables.overview(same, np.random.default_rng(0)).rename(columns={"mae": STORED})
     return table.merge(found[["network", "arm", "test", STORED]], how="left")
 
 
-def _show(table: pd.DataFrame) -> None:
+def _show(table) -> None:
     print(table.to_string(index=False, float_format=lambda value: f"{value:.2f}"))
 
 
-def ledger(options) -> int:
-    """Judge the paper's claims by a stored experiment; write the book's page and the README's figure."""
-    registered = claims.read(options.claims)
-    outcome, run = reproduction.reference(options.size)
-    table = claims.ledger(registered, outcome, np.random.default_rng(0))
-    page = claims.page(registered, table, run)
-    arms = scores.overview(outcome, np.random.default_rng(0))
-    figure = figures.arms(arms, registered.protocol.network, claims.paper_levels(registered))
-    store.write_atomic(options.out, page.encode())
-    store.write_atomic(options.figure, figures.png(figure, claims.origin(run)))
-    print(
-        table[["id", "value", "low", "high", "tolerance", "p_holm", "verdict", "student_verdict"]].to_string(
-            index=False
-        )
-    )
-    return 0
+# --------------------------------------------------------------------------- claims
 
 
-def films(options) -> int:
-    """Write films as a hospital's archive holds them."""
-    names = list(hospitals.hospitals()) if options.hospital == "all" else options.hospital.split(",")
-    sites = [hospitals.hospital(name) for name in names]
-    with tqdm(unit="film", delay=1, disable=options.quiet) as bar:
-
-        def report(site: str, done: int, total: int) -> None:
-            bar.total = total
-            bar.set_postfix_str(site)
-            bar.update(done - bar.n)
-
-        table = archive.write_films(
-            options.out,
-            sites,
-            options.split,
-            options.seed,
-            options.n,
-            options.long_side,
-            options.format.split(","),
-            report,
-        )
-    print(f"{len(table)} films of {', '.join(names)}: {options.out}/landmarks.csv and angles.csv name each.")
-    print(archive.NOTE)
-    return 0
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = Parser(prog="lumbo", description="Not for clinical use.")
-    parser.add_argument("--version", action="version", version=__version__)
-    commands = parser.add_subparsers(required=True)
-    for add in (_add_reproduce, _add_claims, _add_films):
-        command = add(commands)
-        command.add_argument("--quiet", action="store_true", help="no progress bar")
-        command.set_defaults(usage=" ".join(command.format_usage().split()[2:]))
-    return parser
-
-
-def _add_reproduce(commands) -> argparse.ArgumentParser:
-    run = commands.add_parser(
-        "reproduce", help="train local, centralized and federated models and compare them"
-    )
-    run.add_argument(
-        "--size", default="fast", help=f"one of {', '.join(reproduction.sizes())} (default: fast)"
-    )
-    run.add_argument(
-        "--out", type=Path, help="folder of the results (default: runs/SIZE); resumes what is there"
-    )
-    run.add_argument(
-        "--seed", type=_whole(0), help="one shard of it: the models of this seed (default: all seeds)"
-    )
-    run.add_argument(
-        "--workers",
-        type=_whole(1),
-        metavar="N",
-        help="models trained at the same moment (default: one a core; on a GPU only 1)",
-    )
-    run.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: auto)")
-    run.set_defaults(command=reproduce)
-    return run
-
-
-def _add_claims(commands) -> argparse.ArgumentParser:
-    judge = commands.add_parser(
-        "claims", help="judge the paper's claims by the results that ship with the book"
-    )
+def _claims_options(judge: Parser) -> None:
     judge.add_argument("--size", default=STORED, help=f"which results (default: {STORED})")
     judge.add_argument(
         "--claims", type=Path, help="the claims and their tolerances (default: those that ship)"
@@ -210,12 +206,34 @@ def _add_claims(commands) -> argparse.ArgumentParser:
     judge.add_argument(
         "--figure", type=Path, default=Path("book/static/result.png"), help="figure to write, the README's"
     )
-    judge.set_defaults(command=ledger)
-    return judge
 
 
-def _add_films(commands) -> argparse.ArgumentParser:
-    draw = commands.add_parser("films", help="write films as PNG and DICOM, with landmarks and angles as CSV")
+def _claims(options) -> None:
+    """Judge the paper's claims by a stored experiment; write the book's page and the README's figure."""
+    import numpy as np
+
+    from lumbo import store
+    from lumbo.experiment import claims, results, tables
+    from lumbo.pages import figures
+
+    registered = claims.read(options.claims)
+    outcome, run = results.reference(options.size)
+    table = claims.ledger(registered, outcome, np.random.default_rng(0))
+    page = claims.page(registered, table, run)
+    arms = tables.overview(outcome, np.random.default_rng(0))
+    figure = figures.arms(arms, registered.protocol.network, claims.paper_levels(registered))
+    store.write_atomic(options.out, page.encode())
+    store.write_atomic(options.figure, figures.png(figure, claims.origin(run)))
+    columns = ["id", "value", "low", "high", "tolerance", "p_holm", "verdict", "student_verdict"]
+    print(table[columns].to_string(index=False))
+
+
+# ---------------------------------------------------------------------------- films
+
+
+def _films_options(draw: Parser) -> None:
+    from lumbo.films import hospitals
+
     draw.add_argument("--out", type=Path, required=True, help="folder of the films; resumes what is there")
     draw.add_argument(
         "--hospital",
@@ -234,16 +252,38 @@ def _add_films(commands) -> argparse.ArgumentParser:
     draw.add_argument(
         "--format", default="png,dicom", metavar="NAMES", help="png, dicom or png,dicom (default)"
     )
-    draw.set_defaults(command=films)
-    return draw
 
 
-def _whole(low: int) -> Callable[[str], int]:
-    """Make a reader of whole numbers from `low` that says what is allowed."""
+def _films(options) -> None:
+    """Write films as a hospital's archive holds them."""
+    from tqdm import tqdm
 
-    def read(text: str) -> int:
-        if not (text.isdecimal() and int(text) >= low):
-            raise argparse.ArgumentTypeError(f"got {text!r}; allowed: a whole number from {low}")
-        return int(text)
+    from lumbo.films import archive, hospitals
 
-    return read
+    names = list(hospitals.hospitals()) if options.hospital == "all" else options.hospital.split(",")
+    sites = [hospitals.hospital(name) for name in names]
+    kinds = options.format.split(",")
+    with tqdm(unit="film", delay=1, disable=options.quiet) as bar:
+
+        def report(site: str, done: int, total: int) -> None:
+            bar.total = total
+            bar.set_postfix_str(site)
+            bar.update(done - bar.n)
+
+        asked = options.split, options.seed, options.n, options.long_side
+        table = archive.write_films(options.out, sites, *asked, kinds, report)
+    print(f"{len(table)} films of {', '.join(names)}: {options.out}/landmarks.csv and angles.csv name each.")
+    print(archive.NOTE)
+
+
+COMMANDS = {
+    "reproduce": Command(
+        "train local, centralized and federated models and compare them", _reproduce_options, _reproduce
+    ),
+    "claims": Command(
+        "judge the paper's claims by the results that ship with the book", _claims_options, _claims
+    ),
+    "films": Command(
+        "write films as PNG and DICOM, with landmarks and angles as CSV", _films_options, _films
+    ),
+}

@@ -1,6 +1,11 @@
 """The one error of the package: something the caller gave cannot be used."""
 
-__all__ = ["InputError", "require", "number", "whole", "fields"]
+import sys
+from math import inf
+from numbers import Integral, Real
+from typing import Any
+
+__all__ = ["InputError", "require", "number", "whole", "truth", "text", "fields", "span"]
 
 
 class InputError(ValueError):
@@ -25,21 +30,46 @@ def require(condition: bool, field: str, value: object, allowed: str) -> None:
         raise InputError(field, value, allowed)
 
 
-def number(field: str, value: object, low: float, high: float) -> float:
-    """Return `value` as a float in [low, high], or raise `InputError`."""
-    real = isinstance(value, (int, float)) and not isinstance(value, bool)
-    require(real and low <= value <= high, field, value, f"a number from {low:g} to {high:g}")
-    return float(value)
+def number(field: str, value: Any, low: float, high: float = inf) -> float:
+    """Return `value` as a float in [low, high], or raise `InputError`.
+
+    Numbers of NumPy are numbers; True and False are not, nor is anything that is not finite.
+
+    >>> number("gamma", 3, 0.2, 5)
+    3.0
+    >>> number("gamma", 9, 0.2, 5)
+    Traceback (most recent call last):
+    lumbo.errors.InputError: gamma: got 9; allowed: a number from 0.2 to 5
+    """
+    plain = _plain(value)
+    fits = plain is not None and low <= plain <= high and abs(plain) <= sys.float_info.max
+    require(fits, field, value, f"a number from {span(low, high)}")
+    return float(plain)
 
 
-def whole(field: str, value: object, low: int, high: int = 10**9) -> int:
-    """Return `value` as an int in [low, high], or raise `InputError`."""
-    real = isinstance(value, int) and not isinstance(value, bool)
-    require(real and low <= value <= high, field, value, f"a whole number from {low} to {high}")
+def whole(field: str, value: Any, low: float, high: float = 10**9) -> int:
+    """Return `value` as an int in [low, high], or raise `InputError`.  Whole numbers of NumPy are welcome."""
+    plain = _plain(value)
+    fits = isinstance(plain, int) and low <= plain <= high
+    require(fits, field, value, f"a whole number from {span(low, high)}")
+    return plain
+
+
+def truth(field: str, value: Any) -> bool:
+    """Return `value` if it is True or False, or raise `InputError`."""
+    require(isinstance(value, bool), field, value, "true or false")
     return value
 
 
-def fields(field: str, table: object, allowed: set[str], optional: set[str] = frozenset()) -> dict:
+def text(field: str, value: Any) -> str:
+    """Return `value` if it is a text with something in it, or raise `InputError`."""
+    require(isinstance(value, str) and bool(value.strip()), field, value, "a text")
+    return value
+
+
+def fields(
+    field: str, table: Any, allowed: set[str], optional: set[str] | frozenset[str] = frozenset()
+) -> dict:
     """Return `table` if it is a mapping with every allowed key (optional ones may lack) and no other."""
     require(isinstance(table, dict), field, table, "a table")
     for key in table:
@@ -47,3 +77,20 @@ def fields(field: str, table: object, allowed: set[str], optional: set[str] = fr
     for key in sorted(allowed - optional):
         require(key in table, f"{field}.{key}", None, "this field is needed")
     return table
+
+
+def span(low: float, high: float) -> str:
+    """Write a range as in "a number from 0.2 to 5".
+
+    >>> span(0.2, 5), span(0, 1_000_000), span(1, inf)
+    ('0.2 to 5', '0 to 1000000', '1')
+    """
+    ends = [low] if low > -inf and high == inf else [low, high]
+    return " to ".join(f"{end:g}" if isinstance(end, float) else f"{end}" for end in ends)
+
+
+def _plain(value: object) -> Any:
+    """Return Python's number for any real one, NumPy's too; None for what is no number."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return None
+    return int(value) if isinstance(value, Integral) else float(value)

@@ -1,17 +1,14 @@
 """Files that are whole or absent: atomic writes, tensors, and a cache keyed by content."""
 
-import ast
 import contextlib
 import hashlib
 import inspect
-import io
 import json
 import os
 import secrets
-import tokenize
 import tomllib
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -26,9 +23,9 @@ __all__ = [
     "save_tensors",
     "load_tensors",
     "checksum",
+    "digest",
     "read_toml",
     "content_key",
-    "bare_code",
     "cache_folder",
     "cached_tensors",
 ]
@@ -103,6 +100,14 @@ def checksum(arrays: Mapping[str, np.ndarray], note: Mapping) -> str:
     return f"{crc32:08x}"
 
 
+def digest(arrays: Iterable[np.ndarray]) -> str:
+    """Name arrays by shape and content, in 16 hex digits."""
+    sha = hashlib.sha256()
+    for array in arrays:
+        sha.update(repr(array.shape).encode() + array.tobytes())
+    return sha.hexdigest()[:16]
+
+
 def read_toml(path: Path) -> dict:
     """Read a TOML file, or raise `InputError` naming it and what is wrong with it."""
     try:
@@ -112,7 +117,7 @@ def read_toml(path: Path) -> dict:
 
 
 def content_key(*parts: object) -> str:
-    """Digest JSON-able parts and modules (by what they do) into 16 hex digits.
+    """Digest JSON-able parts and modules (their source) into 16 hex digits.
 
     Digest modules once, when they are imported: later the file may have been edited.
 
@@ -121,48 +126,9 @@ def content_key(*parts: object) -> str:
     """
     digest = hashlib.sha256()
     for part in parts:
-        text = (
-            bare_code(inspect.getsource(part)) if inspect.ismodule(part) else json.dumps(part, sort_keys=True)
-        )
+        text = inspect.getsource(part) if inspect.ismodule(part) else json.dumps(part, sort_keys=True)
         digest.update(text.encode() + b"\0")
     return digest.hexdigest()[:16]
-
-
-def bare_code(source: str) -> str:
-    r"""Return Python source without comments, docstrings and empty lines: what is left decides results.
-
-    >>> bare_code('def f():\n    "Say so."\n\n    return "#"  # why\n')
-    'def f():\n    return "#"\n'
-    """
-    lines, tree = source.splitlines(), ast.parse(source)
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type == tokenize.COMMENT:
-            row, column = token.start
-            lines[row - 1] = lines[row - 1][:column].rstrip()
-    texts = {node for node in ast.walk(tree) if isinstance(node, ast.Constant | ast.JoinedStr)}
-    for node in ast.walk(tree):
-        if (
-            isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
-            and ast.get_docstring(node) is not None
-        ):
-            text = node.body[0].value
-            texts.discard(text)
-            before, after = (
-                lines[text.lineno - 1][: text.col_offset],
-                lines[text.end_lineno - 1][text.end_col_offset :],
-            )
-            lines[text.lineno - 1 : text.end_lineno] = [before + after] + [""] * (
-                text.end_lineno - text.lineno
-            )
-    inside = {
-        row for text in texts for row in range(text.lineno - 1, text.end_lineno - 1)
-    }  # rows that a text goes on after
-    kept = (
-        line if row in inside else line.rstrip()
-        for row, line in enumerate(lines)
-        if row in inside or line.strip()
-    )
-    return "".join(line + "\n" for line in kept)
 
 
 def cache_folder() -> Path:

@@ -32,6 +32,12 @@ def planted(table: dict, path: str, value: object) -> dict:
     return faulty
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        "--old-machine", action="store_true", help="run the notebooks as on a processor from before AVX"
+    )
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     """The checkout."""

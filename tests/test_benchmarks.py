@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from lumbo.experiment import reproduction
+from lumbo.experiment import jobs, provenance
 from lumbo.films import hospitals
 from lumbo.learning import evaluation, models, training
 
@@ -51,9 +51,9 @@ def test_films_as_stored_are_those_of_the_archive_and_errors_stay_what_they_are(
 
 def test_the_stored_ablation_is_complete_and_of_today(root):
     rows = json.loads((root / "data_synth" / "reference" / "ablation.json").read_text(encoding="utf-8"))
-    what = reproduction.size("fast")
-    (made,) = {row["specification"] for row in rows}
-    assert reproduction.stands(made, what)
-    wanted = {job.name for job in reproduction.jobs(what, 0) if job.network == "landmarks"}
+    what = jobs.size("fast")
+    made = {(row["specification"], row["films_version"]) for row in rows}
+    assert made == {(provenance.specification(what), hospitals.frozen()["version"])}
+    wanted = {job.name for job in jobs.of_seed(what, 0) if job.network == "landmarks"}
     for films in ("canonical", "as stored"):
         assert {row["model"] for row in rows if row["films"] == films} == wanted

@@ -1,5 +1,8 @@
 """The book builds without a warning, and every page works from a file, offline, on a phone."""
 
+import importlib.util
+import inspect
+import os
 import re
 import shutil
 import subprocess
@@ -8,15 +11,21 @@ from pathlib import Path
 
 import pytest
 from bs4 import BeautifulSoup
+from limits import PAGE_BYTES
 
-PAGE_BYTES = 2_000_000
+import lumbo
+
 PHONE = {"width": 390, "height": 844}
 
 
 def jupyter_book(source: Path) -> subprocess.CompletedProcess:
+    """Build a book; what it describes may lie in its folder."""
     program = "from jupyter_book.cli.main import main; main()"
     command = [sys.executable, "-c", program, "build", str(source), "-W", "-n", "--keep-going"]
-    return subprocess.run(command, capture_output=True, text=True)
+    where = os.environ | {
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(source), os.environ.get("PYTHONPATH")]))
+    }
+    return subprocess.run(command, env=where, capture_output=True, text=True)
 
 
 @pytest.fixture(scope="session")
@@ -95,6 +104,78 @@ def test_every_page_works_offline_on_a_phone(pages, browser):
     assert complaints(pages, lambda page: problems_in_browser(browser, page)) == {}
 
 
+# The reference of the package: every room, and every name in it, without anybody listing them.
+
+WINGS = [lumbo, *(one for name in lumbo.__all__ if hasattr(one := getattr(lumbo, name), "__path__"))]
+NAMED = [getattr(wing, name) for wing in WINGS for name in wing.__all__]
+ROOMS = [thing for thing in NAMED if inspect.ismodule(thing) and thing not in WINGS]
+
+
+@pytest.fixture(scope="session")
+def reference(pages) -> BeautifulSoup:
+    """The pages of the reference, one after the other."""
+    return BeautifulSoup("".join(pages[name].read_text() for name in pages if "/api/" in name), "html.parser")
+
+
+def test_the_reference_has_every_public_name_and_no_other(reference):
+    described = {tag["id"] for tag in reference.select("dt.sig-object")}
+    expected = {f"{room.__name__}.{name}" for room in ROOMS for name in room.__all__}
+    assert expected <= described
+    rest = described - expected  # methods
+    assert {name.rpartition(".")[0] for name in rest} <= expected
+    assert [name for name in described if re.search(r"\._", name)] == []
+
+
+def test_each_room_of_the_reference_leads_to_the_chapter_that_teaches_it(reference):
+    for room in ROOMS:
+        taught = re.search(r"Taught in ([^.]*)\.", room.__doc__)
+        section = reference.find(id=f"module-{room.__name__}").parent
+        links = " ".join(link["href"] for link in section.select("p > a.reference"))
+        for slug in re.findall(r"\b(?!and\b)\w+", taught[1]) if taught else ():
+            assert re.search(rf"notebooks/ch\d\d_{slug}\.html", links), (room.__name__, slug)
+
+
+def test_a_chapter_shows_its_number_before_its_title(pages):
+    chapters = [name for name in pages if re.match(r"notebooks/ch\d\d_", name)]
+    assert len(chapters) > 8
+    for name in chapters:
+        title = BeautifulSoup(pages[name].read_text(), "html.parser").h1.get_text()
+        assert title.startswith(f"{int(name[12:14])}. "), name
+
+
+# Docstrings, as Sphinx is given them.
+
+
+@pytest.fixture(scope="module")
+def api(root):
+    """The extension that reads docstrings."""
+    spec = importlib.util.spec_from_file_location("api", root / "book" / "_ext" / "api.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize(
+    ("plain", "expected"),
+    [
+        ("Raise `InputError`.", "Raise :py:obj:`InputError <lumbo.errors.InputError>`."),
+        ("See `aim`, `hospitals.pool`.", "See :py:obj:`aim <lumbo.films.radiograph.aim>`, "
+         ":py:obj:`hospitals.pool <lumbo.films.hospitals.pool>`."),
+        ("Of `angles`: `Scanner`, or `draw`.", "Of :py:mod:`angles <lumbo.angles>`: "
+         ":py:obj:`Scanner <lumbo.films.radiograph.Scanner>`, or ``draw``."),  # several rooms draw
+        ("A parameter, `canvas`, and ``code``.", "A parameter, ``canvas``, and ``code``."),
+        ("|SS|, *very* small_ (n, *size)", r"\|SS\|, *very* small\_ (n, \*size)"),
+        ("Films.  Taught in pooling and on_its_own.", "Films.  Taught in :ref:`pooling` and :ref:`on_its_own`."),
+        ("a, b : one\nc : two;  d : three\n    more", "\n* ``a, b``: one\n\n* ``c``: two\n\n* ``d``: three –\n  more"),
+        ("Raises\n------\nInputError\n    For b.", ".. rubric:: Raises\n\n:py:obj:`InputError "
+         "<lumbo.errors.InputError>`\n    For b."),
+        (">>> x | `y`\n3\n\nSo::\n\n    a : `b`\n\n    c", ">>> x | `y`\n3\n\nSo::\n\n    a : `b`\n\n    c"),
+    ],
+)  # fmt: skip
+def test_a_docstring_becomes_what_sphinx_reads(api, plain, expected):
+    assert api.restructured(plain, "lumbo.films.radiograph.develop", {"canvas"}) == expected
+
+
 # Each check finds a planted fault.
 
 
@@ -144,8 +225,54 @@ def test_a_sound_page_passes(browser, tmp_path):
     assert problems_in_browser(browser, page) == []
 
 
-def test_a_warning_fails_the_build(tmp_path):
-    (tmp_path / "_config.yml").write_text("title: faulty\n")
-    (tmp_path / "_toc.yml").write_text("format: jb-book\nroot: index\n")
-    (tmp_path / "index.md").write_text("# Faulty\n\n[nowhere](missing.md)\n")
-    assert jupyter_book(tmp_path).returncode != 0
+@pytest.fixture
+def small_book(root, tmp_path):
+    """A function: build a book of one page, one chapter and one package, with the extensions of the book."""
+    shutil.copytree(root / "book" / "_ext", tmp_path / "_ext", ignore=shutil.ignore_patterns("__pycache__"))
+    config = (
+        "title: small\nonly_build_toc_files: true\nsphinx:\n  local_extensions: {chapters: _ext, api: _ext}\n"
+    )
+    (tmp_path / "_config.yml").write_text(config + "  config: {myst_ref_domains: [std]}\n")
+    contents = "format: jb-book\nroot: index\nchapters:\n- file: ch07_one_chapter\n- file: api\n"
+    (tmp_path / "_toc.yml").write_text(contents)
+    (tmp_path / "ch07_one_chapter.md").write_text(
+        "# One chapter: why?\n\n## Pooling\n\n[here](#one_chapter)\n"
+    )
+    (tmp_path / "api.rst").write_text("api\n===\n\n.. rooms:: house\n")
+    (tmp_path / "house").mkdir()
+    (tmp_path / "house" / "__init__.py").write_text("from house import room\n\n__all__ = ['room']\n")
+
+    def build(page: str = "", docstring: str = "") -> tuple[int, str]:
+        """Return the exit code and the page's HTML, or what was said when there is none."""
+        (tmp_path / "index.md").write_text(f"# Small\n\n{page}\n")
+        (tmp_path / "house" / "room.py").write_text(f'"""{docstring}"""\n\n__all__ = []\n')
+        done = jupyter_book(tmp_path)
+        html = tmp_path / "_build" / "html" / "index.html"
+        return done.returncode, done.stdout + done.stderr + (html.read_text() if html.exists() else "")
+
+    return build
+
+
+def test_a_slug_leads_to_its_chapter(small_book):
+    code, text = small_book(
+        "[why](#one_chapter), [](#one_chapter), {ref}`one_chapter`", "Taught in one_chapter."
+    )
+    assert code == 0, text
+    links = BeautifulSoup(text, "html.parser").select("article a[href='ch07_one_chapter.html']")
+    assert [link.get_text() for link in links][:3] == ["why", "One chapter", "One chapter"]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"page": "[nowhere](missing.md)"},
+        {"page": "[a chapter](#no_such_chapter)"},
+        {"page": "{ref}`no_such_chapter`"},
+        {"docstring": "Taught in no_such_chapter."},
+        {"docstring": "A link: :py:obj:`lumbo.nowhere`."},
+        {"docstring": "An end that is *missing."},
+    ],
+    ids=lambda fault: next(iter(fault.values())),
+)
+def test_a_faulty_page_or_docstring_fails_the_build(small_book, fault):
+    assert small_book(**fault)[0] != 0

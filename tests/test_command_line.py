@@ -15,11 +15,11 @@ import pytest
 import yaml
 from PIL import Image
 from test_claims import PROTOCOL, TABLE, complete
-from test_reproduction import TINY, WIDE, contents
+from tiny import TINY, WIDE, contents
 from tqdm import tqdm
 
 import lumbo
-from lumbo.experiment import reproduction, scores
+from lumbo.experiment import jobs, results, runner, tables
 from lumbo.films import archive, hospitals
 from lumbo.learning import evaluation, models
 from lumbo.cli import main
@@ -30,16 +30,16 @@ def sizes(monkeypatch):
     """Sizes a test has time for: "tiny", "tiny" with one step more, and one of two seeds; and the stored one."""
     longer = TINY | {"plan": TINY["plan"] | {"steps": 13}}
     tables = {"tiny": TINY, "longer": longer, "wide": TINY | WIDE}
-    made = {name: reproduction.check_size(name, table) for name, table in tables.items()}
-    made["full"] = reproduction.size("full")
-    monkeypatch.setattr(reproduction, "sizes", lambda: made)
+    made = {name: jobs.check_size(name, table) for name, table in tables.items()}
+    made["full"] = jobs.size("full")
+    monkeypatch.setattr(jobs, "sizes", lambda: made)
 
 
 @pytest.fixture
 def few_resamples(monkeypatch):
     """Intervals a test has time for."""
-    monkeypatch.setattr(scores, "results", partial(scores.results, resamples=20))
-    monkeypatch.setattr(scores, "overview", partial(scores.overview, resamples=20))
+    monkeypatch.setattr(tables, "results", partial(tables.results, resamples=20))
+    monkeypatch.setattr(tables, "overview", partial(tables.overview, resamples=20))
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def reproduce(folder, *more, size="tiny"):
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("finished")
-    reproduction.run(reproduction.check_size("tiny", TINY), folder, workers=1)
+    runner.run(jobs.check_size("tiny", TINY), folder, workers=1)
     return folder
 
 
@@ -144,7 +144,7 @@ def test_a_run_prints_the_table_and_stores_all_of_it(call, finished, tmp_path):
     assert out[14].split()[:2] == ["regressor", "federated"] and out[-1].startswith("How far from the end")
     assert contents(tmp_path) == contents(finished)
     written = pd.read_csv(tmp_path / "results.csv", keep_default_na=False)
-    expected = scores.results(reproduction.read_outcome(finished), np.random.default_rng(0))
+    expected = tables.results(results.read_outcome(finished), np.random.default_rng(0))
     assert len(written) == 6 * 6 * 2 * 5  # models, hospitals, references, angles and pooled
     for column in expected.columns.difference(["icc"]):
         assert written[column].tolist() == pytest.approx(expected[column].tolist(), abs=1e-4), column
@@ -152,8 +152,8 @@ def test_a_run_prints_the_table_and_stores_all_of_it(call, finished, tmp_path):
     line = next(line.split() for line in out if "federated" in line and "internal" in line)
     mae = internal[internal.reference == "rated"].mae
     assert float(line[4]) == pytest.approx(mae.mean(), abs=0.006) and line[3] == "1"
-    stored, _ = reproduction.reference("full")
-    job = reproduction.Job("regressor", "federated", 0)
+    stored, _ = results.reference("full")
+    job = jobs.Job("regressor", "federated", 0)
     wrong = [
         abs(evaluation.angle_errors(stored.said[job][h.name], stored.rated[h.name])).mean()
         for h in hospitals.participants()
@@ -168,16 +168,16 @@ def test_one_seed_after_the_other_is_the_whole(call, tmp_path):
         assert (code, err) == (0, [])
         assert {line.split()[3] for line in out[:9] if "federated" in line} == {count}
     assert contents(tmp_path).keys() == {"seed0.safetensors", "seed1.safetensors"}
-    what = reproduction.size("wide")
-    expected = [job for seed in (0, 1) for job in reproduction.jobs(what, seed)]
-    assert list(reproduction.read_outcome(tmp_path).said) == expected
+    what = jobs.size("wide")
+    expected = [job for seed in (0, 1) for job in jobs.of_seed(what, seed)]
+    assert list(results.read_outcome(tmp_path).said) == expected
     assert len(pd.read_csv(tmp_path / "results.csv")) == len(expected) * 6 * 2 * 5
 
 
 def test_results_go_to_a_folder_named_after_the_size(call, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     folders = []
-    monkeypatch.setattr(reproduction, "run", lambda what, out, *rest: folders.append(out) or sys.exit(0))
+    monkeypatch.setattr(runner, "run", lambda what, out, *rest: folders.append(out) or sys.exit(0))
     call("reproduce", "--size", "tiny", "--quiet")
     assert [str(folder) for folder in folders] == [os.path.join("runs", "tiny")]
 
@@ -206,7 +206,7 @@ def bars(monkeypatch):
             assert more >= 0
             self.n += more
 
-    monkeypatch.setattr("lumbo.cli.tqdm", Bar)
+    monkeypatch.setattr("tqdm.tqdm", Bar)
     return shown
 
 
@@ -230,7 +230,7 @@ def test_what_is_left_is_estimated_from_the_steps_of_this_call():
 
 def test_progress_says_what_is_trained_and_how_much_is_to_begin(call, tmp_path, bars):
     assert call(*reproduce(tmp_path, "--workers", "1"))[0] == 0
-    names = [job.name for job in reproduction.jobs(reproduction.size("tiny"), 0)]
+    names = [job.name for job in jobs.of_seed(jobs.size("tiny"), 0)]
     expected = [f"drawing films; {len(names)} models to begin"]
     for k, name in enumerate(names):  # when it begins, after its two checks, and when it is done
         left = len(names) - k - 1
@@ -240,7 +240,7 @@ def test_progress_says_what_is_trained_and_how_much_is_to_begin(call, tmp_path, 
 
 def test_progress_of_two_at_a_time_names_both(call, tmp_path, bars):
     assert call(*reproduce(tmp_path, "--workers", "2"))[0] == 0
-    names = {job.name for job in reproduction.jobs(reproduction.size("tiny"), 0)}
+    names = {job.name for job in jobs.of_seed(jobs.size("tiny"), 0)}
     for text in bars[0].texts[1:]:
         running, _, left = text.partition("; ")
         assert 1 <= len(running.split(", ")) <= 2 and set(running.split(", ")) <= names
@@ -319,7 +319,7 @@ def judged(tmp_path, monkeypatch):
         "size": {"seeds": {"landmarks": 4}},
     }
     outcome, asked = complete(), []
-    monkeypatch.setattr(reproduction, "reference", lambda name: asked.append(name) or (outcome, run))
+    monkeypatch.setattr(results, "reference", lambda name: asked.append(name) or (outcome, run))
     monkeypatch.setattr("lumbo.experiment.claims.RESAMPLES", 199)
 
     def write(**changes):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from limits import ALT_CHARACTERS, CELLS, CODE_LINES, NOTEBOOK_BYTES, PAYLOAD_BYTES
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from nbval_tolerance import declared_tolerance
 
@@ -29,7 +30,6 @@ if importlib.util.find_spec("lumbo") is None:
     source = os.environ.get("LUMBO_INSTALL", "{ADDRESS}")
     subprocess.check_call([sys.executable, "-m", "pip", "install", "--quiet", source])"""
 
-CELLS, CODE_LINES, NOTEBOOK_BYTES, ALT_CHARACTERS = 40, 12, 1_000_000, 20
 ABSOLUTE = re.compile(r"(?<![\w.])/(home|root|tmp|usr|opt|var|mnt|work|Users|content)/|\b[A-Z]:\\\w+\\")
 IGNORING = {"nbval-ignore-output", "nbval-skip"}
 
@@ -112,6 +112,13 @@ def is_short(notebook):
             yield f"cell {cell.id}: {len(code_lines(cell))} lines of code, more than {CODE_LINES}"
 
 
+def keeps_large_payloads_out(notebook):
+    for cell in code_cells(notebook):
+        size = max((len(text.encode()) for text in output_texts(cell)), default=0)
+        if size > PAYLOAD_BYTES:
+            yield f"cell {cell.id}: {size:,} bytes of text in an output, more than {PAYLOAD_BYTES:,}"
+
+
 def says_why_it_ignores(notebook):
     for cell in code_cells(notebook):
         tagged = IGNORING & set(cell.metadata.get("tags", []))
@@ -151,6 +158,7 @@ CHECKS = [
     names_no_absolute_path,
     ends_no_line_with_a_semicolon,
     is_short,
+    keeps_large_payloads_out,
     says_why_it_ignores,
     declares_valid_tolerances,
     is_stored_without_noise,
@@ -220,6 +228,7 @@ FAULTS = {
     "semicolon": (ends_no_line_with_a_semicolon, add("plot();")),
     "long cell": (is_short, add("x = 1\n" * (CODE_LINES + 1))),
     "many cells": (is_short, lambda notebook: notebook.cells.extend([notebook.cells[0]] * CELLS)),
+    "large payload": (keeps_large_payloads_out, add(outputs=[text_output("x" * (PAYLOAD_BYTES + 1))])),
     "ignored by tag": (says_why_it_ignores, add(tags=["nbval-ignore-output"])),
     "ignored by comment": (says_why_it_ignores, add("# NBVAL_IGNORE_OUTPUT\nx")),
     "bad tolerance": (declares_valid_tolerances, add(lumbo={"tolerance": {"abs": "wide"}})),
@@ -249,6 +258,65 @@ def test_a_reason_allows_an_ignored_output():
     assert list(says_why_it_ignores(notebook)) == []
 
 
+# Chapters: numbered in the order of the contents, and named by their slug everywhere else.
+
+CONTENTS = re.findall(r"file: notebooks/(\S+)", (ROOT / "_toc.yml").read_text())
+TEXTS = {".py", ".js", ".md", ".rst", ".css", ".toml", ".yml"}
+NUMBERED = re.compile(r"\bch\d\d\w*|(?<!\d{4},\s)\b[Cc]hapters?\s\d+|^# \d+\.", re.MULTILINE)
+
+
+def misnumbered(names: list[str]) -> list[str]:
+    """Chapters whose number is not their place."""
+    return [name for number, name in enumerate(names, 1) if not name.startswith(f"ch{number:02}_")]
+
+
+def written(path: Path) -> str:
+    """What people have written in a file: of a notebook, the cells without their outputs."""
+    if path.suffix != ".ipynb":
+        return path.read_text()
+    return "\n\n".join(cell.source for cell in nbformat.read(path, as_version=nbformat.NO_CONVERT).cells)
+
+
+def test_chapters_are_numbered_without_a_gap_in_the_order_of_the_contents():
+    assert misnumbered(CONTENTS) == []
+    assert CONTENTS == [path.stem for path in NOTEBOOKS]
+    assert len(CHAPTERS) == len(NOTEBOOKS)
+
+
+@pytest.mark.parametrize("names", [["ch01_a", "ch03_b"], ["ch02_a", "ch01_b"], ["ch01_a", "ch01_b"], ["a"]])
+def test_a_gap_or_another_order_is_found(names):
+    assert misnumbered(names)
+
+
+def test_nothing_but_the_contents_and_the_readme_names_a_chapter_by_number():
+    folders = [path for folder in ("lumbo", "book", "data_synth") for path in (ROOT / folder).rglob("*")]
+    texts = [path for path in folders if path.suffix in TEXTS and "vendor" not in path.parts]
+    found = {path: NUMBERED.findall(written(path)) for path in (*texts, *NOTEBOOKS, ROOT / "CONTRIBUTING.md")}
+    assert {path.name: names for path, names in found.items() if names} == {}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "see chapter 3",
+        "Chapters 8 and 9",
+        "[x](../notebooks/ch10_x.ipynb)",
+        "`ch04_x`",
+        "# 3. A title",
+        "chapter\n2",
+    ],
+)
+def test_a_chapter_by_number_is_found(text):
+    assert NUMBERED.search(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["Efron, 1993, chapter 15", "chNN_slug", "a chapter", "# A title", "3. An item"]
+)
+def test_other_chapters_and_numbers_are_allowed(text):
+    assert not NUMBERED.search(text)
+
+
 def test_the_address_is_the_same_everywhere():
     address = ADDRESS.removeprefix("git+")
     for name in ("_config.yml", "README.md", "CITATION.cff", "book/index.md", "pyproject.toml"):
@@ -258,7 +326,7 @@ def test_the_address_is_the_same_everywhere():
 
 # Modules: one direction, a chapter that teaches each, no global seed.
 
-GROUND = ("_doors", "errors", "store", "angles")
+GROUND = ("_doors", "errors", "specs", "store", "threads", "angles")
 FLOORS = (
     GROUND,
     ("films", "pages"),
@@ -267,7 +335,7 @@ FLOORS = (
     ("cli",),
     ("__main__",),
 )  # the lowest first
-NOT_TAUGHT = {"_doors", "errors", "store", "figures", "cli", "__main__"}
+NOT_TAUGHT = {"_doors", "errors", "specs", "store", "threads", "figures", "cli", "__main__"}
 SHARED_RANDOM = re.compile(
     r"""(np|numpy)\.random\.(?!default_rng)[a-z]\w*
     | torch(\.random|\.cuda)?\.(manual_seed(_all)?|seed)
@@ -386,6 +454,13 @@ class TestModule:
 def test_every_room_is_in_its_wing():
     found = {wing: sorted(path.stem for path in ROOMS if path.parent.name == wing) for wing in WINGS}
     assert found == {wing: sorted(rooms) for wing, rooms in WINGS.items()}
+
+
+def test_the_picture_of_the_package_is_true():
+    picture = (ROOT / "CONTRIBUTING.md").read_text().split("## Code")[1].split("```")[1]
+    lines = {line.split()[0]: re.split(r" {2,}", line)[1] for line in picture.strip().splitlines()}
+    drawn = {part: rooms.split(" · ") for part, rooms in lines.items()}
+    assert drawn == WINGS | {"cli": ["the command `lumbo`"], "ground": list(GROUND[1:])}
 
 
 @pytest.mark.parametrize(

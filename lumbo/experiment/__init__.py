@@ -5,5 +5,5 @@ The rooms stand in the order in which data passes: each imports only from those 
 
 from lumbo._doors import open_door
 
-__all__ = ["reproduction", "scores", "claims"]
+__all__ = ["jobs", "results", "provenance", "runner", "resampling", "tables", "claims"]
 open_door(__name__)

@@ -5,22 +5,28 @@ lie; the verdict follows from its interval and p-value by `verdict` and by nothi
 """
 
 import math
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import MISSING, dataclass, replace
 from datetime import date
-from functools import partial
+from functools import cache, partial
 from importlib.resources import files
 from pathlib import Path
+from string import Template
+from typing import Annotated, Literal
 
 import numpy as np
 import pandas as pd
 import yaml
 
-from lumbo.experiment import scores
+from lumbo import specs
+from lumbo.errors import InputError, fields, number, require, text
+from lumbo.experiment import resampling, tables
+from lumbo.experiment.resampling import Estimate
+from lumbo.experiment.results import Outcome
+from lumbo.experiment.tables import Reading
 from lumbo.learning import models
-from lumbo.errors import InputError, fields, number, require
-from lumbo.experiment.reproduction import Outcome
-from lumbo.experiment.scores import Estimate
+from lumbo.specs import Range, documented
 
 __all__ = [
     "RESAMPLES",
@@ -47,26 +53,20 @@ __all__ = [
 ]
 
 RESAMPLES = 9999  # the smallest p-value is then 0.0001
-PRIMARY = 6  # claims at most
+PRIMARY = 6  # claims at most that are primary
 COLUMNS = (
     "id", "words", "quantity", "network", "value", "low", "high", "tolerance", "p", "p_holm", "verdict"
 )  # fmt: skip
-ALONE = (
-    "low",
-    "high",
-    "p",
-    "p_holm",
-    "verdict",
-)  # columns of Student's t over the seeds alone, "student_..."
+ALONE = ("low", "high", "p", "p_holm", "verdict")  # columns of Student's t over the seeds, "student_..."
 GIVEN = ("holds by construction", "cannot be tested on synthetic films")  # verdicts that need no number
 
-_PARTS = {  # by kind: the fields it needs besides those of every claim
+_NEEDED = {  # by kind: the fields it needs besides those of every claim
     "equivalence": {"quantity", "tolerance"},
     "about": {"quantity", "target", "tolerance"},
     "better": {"quantity"},
     "none": {"verdict", "because"},
 }
-_ALWAYS, _OPTIONAL = {"id", "title", "words", "kind", "primary"}, {"because", "note", "cell"}
+_OPTIONAL = {"because", "note", "cell"}  # fields that every kind may have
 
 
 @dataclass(frozen=True)
@@ -86,27 +86,31 @@ class Protocol:
     alpha: float
 
 
+@documented
 @dataclass(frozen=True)
 class Claim:
     """One claim: the paper's words, and where our quantity must lie for us to repeat them.
 
-    kind : "equivalence", "about", "better" or "none"
-    because : why our number differs, or why no number speaks
-    note : what to mind, whatever the verdict;  cell : notebook/cell that shows it
+    By its kind a claim is
+
+    - "equivalence" where |quantity| must lie within the tolerance;
+    - "about" where the quantity must lie within the tolerance of the target;
+    - "better" where the quantity must be above 0;
+    - "none" where predictions cannot speak about it: its verdict is given, with the reason in `because`.
     """
 
-    id: str
-    title: str
-    words: str
-    kind: str
-    primary: bool
-    quantity: str = ""
-    target: float = 0.0
-    tolerance: float = math.inf
-    verdict: str = ""
-    because: str = ""
-    note: str = ""
-    cell: str = ""
+    id: Annotated[str, "a short name"]
+    title: Annotated[str, "its heading on the page"]
+    words: Annotated[str, "what the paper says"]
+    kind: Annotated[Literal["equivalence", "about", "better", "none"], "as above"]
+    primary: Annotated[bool, "whether it is one of the few whose p-values are corrected after Holm"]
+    quantity: Annotated[str, "what is measured, one of `QUANTITIES`"] = ""
+    target: Annotated[float, Range(0, 90), "the paper's number, degrees"] = 0.0
+    tolerance: Annotated[float, Range(0.001, 90), "how far the quantity may be off, degrees"] = math.inf
+    verdict: Annotated[str, "given where no number speaks, one of `GIVEN`"] = ""
+    because: Annotated[str, "why our number differs, or why no number speaks"] = ""
+    note: Annotated[str, "what to mind, whatever the verdict"] = ""
+    cell: Annotated[str, "chapter and cell that show it: experiment/overview"] = ""
 
 
 @dataclass(frozen=True)
@@ -121,16 +125,16 @@ class Claims:
 
 
 def _error(arm: str, test: str) -> Callable[..., Estimate]:
-    return partial(scores.error, reading=(arm, test))
+    return partial(tables.error, reading=(arm, test))
 
 
-def _difference(a: tuple[str, str], b: tuple[str, str]) -> Callable[..., Estimate]:
-    return partial(scores.difference, a=a, b=b)
+def _difference(a: Reading, b: Reading) -> Callable[..., Estimate]:
+    return partial(tables.difference, a=a, b=b)
 
 
 def gain_per_halving(outcome: Outcome, network: str, rng: np.random.Generator, resamples: int) -> Estimate:
     """Estimate how much more a hospital gains that has half the films, in degrees."""
-    slope = scores.gain_per_doubling(outcome, network, rng, resamples=resamples)
+    slope = tables.gain_per_doubling(outcome, network, rng, resamples=resamples)
     return Estimate(-slope.value, -slope.high, -slope.low, -slope.samples)
 
 
@@ -164,11 +168,11 @@ def read(path: Path | None = None) -> Claims:
     InputError
         Naming file or field, the value, and what is allowed.
     """
-    path = path or files("data_synth").joinpath("claims.yml")
+    place = path or files("data_synth").joinpath("claims.yml")
     try:
-        table = yaml.safe_load(path.read_text(encoding="utf-8"))
+        table = yaml.safe_load(place.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(str(path), str(error), "a readable YAML file") from error
+        raise InputError(str(place), str(error), "a readable YAML file") from error
     fields("claims.yml", table, {"protocol", "claims"})
     listed = isinstance(table["claims"], list) and table["claims"]
     require(bool(listed), "claims", table["claims"], "a list of at least one claim")
@@ -182,45 +186,32 @@ def read(path: Path | None = None) -> Claims:
 
 
 def _protocol(table: object) -> Protocol:
-    fields("protocol", table, set(Protocol.__dataclass_fields__))
-    _digest("protocol.films", table["films"])
-    open_, day = table["specification"] is None, table["fixed"]
+    given = fields("protocol", table, set(Protocol.__dataclass_fields__))
+    _digest("protocol.films", given["films"])
+    open_, day = given["specification"] is None, given["fixed"]
     if not open_:
-        _digest("protocol.specification", table["specification"])
+        _digest("protocol.specification", given["specification"])
     dated = day is None if open_ else type(day) is date
-    require(
-        dated, "protocol.fixed", day, "a date such as 2026-01-31 once the specification is fixed, else null"
-    )
-    _text("protocol.seen", table["seen"])
+    when = "a date such as 2026-01-31 once the specification is fixed, else null"
+    require(dated, "protocol.fixed", day, when)
+    text("protocol.seen", given["seen"])
     known = list(models.NETWORKS)
-    require(table["network"] in known, "protocol.network", table["network"], f"one of {', '.join(known)}")
-    number("protocol.alpha", table["alpha"], 1e-4, 0.5)
-    return Protocol(**table)
+    require(given["network"] in known, "protocol.network", given["network"], f"one of {', '.join(known)}")
+    number("protocol.alpha", given["alpha"], 1e-4, 0.5)
+    return Protocol(**given)
 
 
-def _claim(field: str, table: object) -> Claim:
-    everything = set(Claim.__dataclass_fields__)
-    fields(field, table, everything, everything - {"kind"})
-    kind = table["kind"]
-    require(kind in list(_PARTS), f"{field}.kind", kind, f"one of {', '.join(_PARTS)}")
-    allowed = _ALWAYS | _OPTIONAL | _PARTS[kind]
-    fields(field, table, allowed, _OPTIONAL - _PARTS[kind])
-    for key in allowed & table.keys() & {"id", "title", "words", "because", "note", "cell"}:
-        _text(f"{field}.{key}", table[key])
-    primary = table["primary"]
-    require(isinstance(primary, bool), f"{field}.primary", primary, "true or false")
-    require(not (primary and kind == "none"), f"{field}.primary", primary, "false where kind is none")
+def _claim(field: str, table: dict) -> Claim:
+    claim = specs.read(Claim, field, table)
+    needed = _NEEDED[claim.kind]
+    always = {name for name, of in Claim.__dataclass_fields__.items() if of.default is MISSING}
+    fields(field, table, always | needed | _OPTIONAL, _OPTIONAL - needed)
     for key, known in (("quantity", list(QUANTITIES)), ("verdict", list(GIVEN))):
-        if key in table:
+        if key in needed:
             require(table[key] in known, f"{field}.{key}", table[key], f"one of {'; '.join(known)}")
-    for key, low in (("target", 0), ("tolerance", 0.001)):
-        if key in table:
-            number(f"{field}.{key}", table[key], low, 90)
-    return Claim(**table)
-
-
-def _text(field: str, value: object) -> None:
-    require(isinstance(value, str) and bool(value.strip()), field, value, "a text")
+    counts = claim.primary and claim.kind == "none"
+    require(not counts, f"{field}.primary", claim.primary, "false where kind is none")
+    return claim
 
 
 def _digest(field: str, value: object) -> None:
@@ -231,7 +222,7 @@ def _digest(field: str, value: object) -> None:
 def check(claims: Claims, run: dict) -> None:
     """Raise `InputError` unless the run is the one for which the claims were fixed.
 
-    run : from the `reproduction.read_run` of the stored results
+    run : what `read_run` says of the stored results
     """
     fixed, made = claims.protocol.specification, run.get("specification")
     require(fixed is not None, "protocol.specification", fixed, "that of a run, fixed before it")
@@ -250,6 +241,9 @@ def region(claim: Claim) -> tuple[float, float]:
 
 def verdict(low: float, high: float, allowed: tuple[float, float], p: float, alpha: float) -> str:
     """Say what an interval means for a claim; the rule that was fixed before the run.
+
+    "reproduced" where the whole interval lies where the claim allows, and p is at most alpha;
+    "differs" where the whole interval lies elsewhere; "undecided" where neither is so.
 
     low, high : the 95 % interval;  allowed : from `region`;  p : corrected, if the claim is primary
 
@@ -292,7 +286,9 @@ def ledger(
         if claim.quantity
     }
     seeds = {name: own.dropna().to_numpy() for name, own in by_seed(claims, outcome).iterrows()}
-    alone = {name: scores.student(own, np.random.default_rng(same), resamples) for name, own in seeds.items()}
+    alone = {
+        name: resampling.student(own, np.random.default_rng(same), resamples) for name, own in seeds.items()
+    }
     beside = judge(claims, alone)[list(ALONE)].add_prefix("student_")
     own = [tuple(seeds.get(claim.id, ())) for claim in claims.claims]
     return judge(claims, measured).assign(seeds=own).join(beside)
@@ -300,12 +296,12 @@ def ledger(
 
 def judge(claims: Claims, measured: Mapping[str, Estimate]) -> pd.DataFrame:
     """Apply the rule to numbers measured in any way, by the claims' id: the columns `COLUMNS` of `ledger`."""
-    nothing = Estimate(*[math.nan] * 3, np.empty(0))
+    nothing = Estimate(math.nan, math.nan, math.nan, np.empty(0))
     found = [measured[claim.id] if claim.quantity else nothing for claim in claims.claims]
     p = np.array([_p(claim, number_) for claim, number_ in zip(claims.claims, found)])
     primary = np.array([claim.primary for claim in claims.claims])
     corrected = np.full(len(p), math.nan)
-    corrected[primary] = scores.holm(p[primary])
+    corrected[primary] = resampling.holm(p[primary])
     rows = [_row(claim, claims.protocol, *rest) for claim, *rest in zip(claims.claims, found, p, corrected)]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
@@ -336,7 +332,7 @@ def _value(claim: Claim, outcome: Outcome, network: str) -> float:
 
 
 def _p(claim: Claim, found: Estimate) -> float:
-    return scores.equivalence_p(found.samples, *region(claim)) if claim.quantity else math.nan
+    return resampling.equivalence_p(found.samples, *region(claim)) if claim.quantity else math.nan
 
 
 def _row(claim: Claim, protocol: Protocol, found: Estimate, p: float, corrected: float) -> tuple:
@@ -362,7 +358,7 @@ def allowance(claim: Claim) -> str:
     return words[claim.kind]
 
 
-# The page
+# The page: its sentences stand in claims.template.md
 
 
 def page(claims: Claims, table: pd.DataFrame, run: dict) -> str:
@@ -371,7 +367,7 @@ def page(claims: Claims, table: pd.DataFrame, run: dict) -> str:
     Parameters
     ----------
     claims : from `read`;  table : from `ledger`
-    run : from `reproduction.read_run`; specification, seeds, commit, hardware and seconds are printed
+    run : what `read_run` says; specification, seeds, commit, hardware and seconds are printed
 
     Raises
     ------
@@ -379,127 +375,94 @@ def page(claims: Claims, table: pd.DataFrame, run: dict) -> str:
         The run is not the one for which the claims were fixed.
     """
     check(claims, run)
+    protocol = claims.protocol
+    planned = run["size"]["seeds"][protocol.network]
+    missing = len(set(range(planned)) - set(run["seeds"]))
+    heading, seeds = ("Verdict so far", "seeds, incomplete") if missing else ("Verdict", "seeds, complete")
     rows = {row.id: row for row in table.itertuples()}
-    heading = "Verdict so far" if _missing(claims, run) else "Verdict"
-    sections = [_section(claim, rows[claim.id], claims, heading) for claim in claims.claims]
-    parts = [_opening(claims, run), _glance(claims, rows, heading), *sections, _sources(claims, run)]
-    return "\n\n".join(parts) + "\n"
-
-
-def _opening(claims: Claims, run: dict) -> str:
+    both = [(claim, rows[claim.id]) for claim in claims.claims]
     count = sum(claim.primary for claim in claims.claims)
-    return f"""\
-% Written by `python -m lumbo claims` from data_synth/claims.yml and the stored predictions: change those, not this.
-
-# What became of the paper's claims
-
-{{cite:t}}`cina2025` call federated learning a viable solution. Here each of their claims stands in the paper's words
-beside our number, *on synthetic films*. A claim that we cannot repeat is a result too.
-
-:::{{admonition}} Not for clinical use
-:class: warning
-Every film behind these numbers is synthetic. Nothing here may be used to measure, diagnose or treat a person.
-:::
-
-## How to read it
-
-What is measured, how far it may be off, and the rule of the verdict were fixed on {claims.protocol.fixed},
-before the first full run; where a claim was added later, its note says so. Numbers are mean absolute errors over all four angles, against *rated* angles, of
-the network called `{claims.protocol.network}`, on average: every hospital has the same weight, and so has every
-seed. {_seeds(claims, run)} The 95 % intervals count two kinds of luck at once, which patients were tested and what the
-seed gave to training. They do not count a third kind: other hospitals.
-
-Seeds are few. Where their luck is the larger one, the intervals are too narrow and p is too small. So each claim also shows
-its seeds one by one, and what the same rule makes of them alone, by *Student's t*, which knows nothing of the luck of
-patients but is honest about few seeds. The verdict is that of the rule fixed in advance; where Student disagrees, take the claim as open.
-
-- **reproduced**: the whole interval lies where the claim allows, and the one-sided p is at most
-  {claims.protocol.alpha:g}. For the {count} primary claims, p is first corrected for their number after Holm.
-- **differs**: the whole interval lies elsewhere. Nothing is corrected here.
-- **undecided**: the interval crosses the limit, or p is too large after the correction. We cannot say, with
-  so many seeds and patients.
-- **holds by construction** and **cannot be tested on synthetic films**: no prediction speaks about the claim.
-
-"External" can be read in three ways, and the summary that we have of the paper does not say which it meant:
-another *participant* (the local model has not seen that hospital, the federated one has), an *outsider*
-(neither has), or a hospital *left out* of the federation.
-
-**What had been seen before.** {claims.protocol.seen}"""
-
-
-def _missing(claims: Claims, run: dict) -> int:
-    """Count the planned seeds of the network that carries the claims that are not there yet."""
-    planned = range(run["size"]["seeds"][claims.protocol.network])
-    return len(set(planned) - set(run["seeds"]))
-
-
-def _seeds(claims: Claims, run: dict) -> str:
-    planned, missing = run["size"]["seeds"][claims.protocol.network], _missing(claims, run)
-    if missing:
-        return f"Of {planned} planned seeds, {missing} are still to be trained: **verdicts are provisional**."
-    return f"There are {planned} seeds, as planned."
-
-
-def _glance(claims: Claims, rows: dict, heading: str) -> str:
-    lines = ["## At a glance", "", f"| claim | ours | {heading.lower()} | Student |", "|---|---|---|---|"]
-    for claim in claims.claims:
-        row = rows[claim.id]
-        value, alone = (_interval(row), row.student_verdict) if claim.quantity else ("–", "–")
-        same = "the same" if alone == row.verdict else alone
-        lines.append(f"| {claim.title} | {value} | {row.verdict} | {same} |")
-    return "\n".join(lines)
-
-
-def _section(claim: Claim, row, claims: Claims, heading: str) -> str:
-    lines = [f"## {claim.title}", "", f"> {claim.words}", "", *_numbers(claim, row, claims)]
-    if claim.cell:
-        notebook, _, cell = claim.cell.partition("/")
-        lines.append(f"- Shown in: [{notebook}](../notebooks/{notebook}.ipynb), cell `{cell}`")
-    lines.append(f"- {heading}: {_sentence(claim, row)}")
-    return "\n".join([*lines, f"- Note: {claim.note}"] if claim.note else lines)
-
-
-def _numbers(claim: Claim, row, claims: Claims) -> list[str]:
-    if not claim.quantity:
-        return []
-    count = sum(other.primary for other in claims.claims)
-    corrected = (
-        f"; {_p_value(row.p_holm)} as one of {count} primary claims" if claim.primary else "; descriptive"
+    words = _say(
+        "page",
+        **vars(protocol) | {"alpha": f"{protocol.alpha:g}"},
+        **_origin(run),
+        count=count,
+        seeds=_say(seeds, planned=planned, missing=missing),
+        verdict=heading.lower(),
+        glance="\n".join(_glance(claim, row) for claim, row in both),
+        sections="\n\n".join(_section(claim, row, heading, count) for claim, row in both),
     )
-    return [
-        f"- Measured: {claim.quantity}",
-        f"- Ours: {_interval(row)}",
-        f"- Allowed: {row.tolerance}",
-        f"- p: {_p_value(row.p)}{corrected}",
-        f"- Seeds: {', '.join(map(_degrees, row.seeds))}",
-        f"- Student: {_degrees(row.student_low)} to {_degrees(row.student_high)}, p "
-        f"{_p_value(row.student_p_holm if claim.primary else row.student_p)}{' (Holm)' * claim.primary}: "
-        f"{row.student_verdict}",
+    return f"{words}\n"
+
+
+@cache
+def _parts() -> dict[str, Template]:
+    """Read the parts of the page by name."""
+    whole = files("lumbo.experiment").joinpath("claims.template.md").read_text(encoding="utf-8")
+    _, *found = re.split(r"^% part: (.+)$", whole, flags=re.MULTILINE)
+    return {name: Template(part.strip()) for name, part in zip(found[::2], found[1::2])}
+
+
+def _say(part: str, **values: object) -> str:
+    return _parts()[part].substitute(values)
+
+
+def _origin(run: dict) -> dict[str, object]:
+    """Collect where the numbers come from."""
+    commits = [f"`{one[:12]}{one[40:]}`" for one in run["commit"].split(", ")]  # a phone is narrow
+    machine = run["hardware"]
+    return {
+        "commits": ", ".join(commits),
+        "machine": machine["gpu"] or machine["processor"],
+        "cores": machine["cores"],
+        "seconds": f"{sum(run['seconds'].values()):,.0f}",
+    }
+
+
+def _glance(claim: Claim, row) -> str:
+    ours, student = (_interval(row), row.student_verdict) if claim.quantity else ("–", "–")
+    student = "the same" if student == row.verdict else student
+    return _say("glance, a line", title=claim.title, ours=ours, verdict=row.verdict, student=student)
+
+
+def _section(claim: Claim, row, heading: str, count: int) -> str:
+    chapter, _, cell = claim.cell.partition("/")
+    lines = [
+        _numbers(claim, row, count) if claim.quantity else "",
+        _say("claim, cell", chapter=chapter, cell=cell) if claim.cell else "",
+        _say("claim, verdict", heading=heading, verdict=_sentence(claim, row)),
+        _say("claim, note", note=claim.note) if claim.note else "",
     ]
+    return _say("claim", title=claim.title, words=claim.words, lines="\n".join(filter(None, lines)))
+
+
+def _numbers(claim: Claim, row, count: int) -> str:
+    p, part = _p_value(row.student_p), "claim, p of another one"
+    if claim.primary:
+        p, part = f"{_p_value(row.student_p_holm)} (Holm)", "claim, p of a primary one"
+    return _say(
+        "claim, numbers",
+        quantity=claim.quantity,
+        ours=_interval(row),
+        allowed=row.tolerance,
+        p=_say(part, p=_p_value(row.p), p_holm=_p_value(row.p_holm), count=count),
+        seeds=", ".join(map(_degrees, row.seeds)),
+        student=f"{_degrees(row.student_low)} to {_degrees(row.student_high)}",
+        student_p=p,
+        student_verdict=row.student_verdict,
+    )
 
 
 def _sentence(claim: Claim, row) -> str:
-    """A verdict, with its reason where it needs one."""
-    said, (low, high) = row.verdict, region(claim)
-    if said == "undecided" and low < row.low and row.high < high:
-        return "**undecided**: the interval lies where the claim allows, but p is too large."
-    if said in GIVEN:
-        return f"**{said}**. {claim.because}"
-    if said == "differs":
-        return f"**differs**, because {claim.because}" if claim.because else "**differs**; not yet explained."
-    return f"**{said}**."
-
-
-def _sources(claims: Claims, run: dict) -> str:
-    machine, seconds = run["hardware"], sum(run["seconds"].values())
-    commits = ", ".join(f"`{one[:12]}{one[40:]}`" for one in run["commit"].split(", "))  # a phone is narrow
-    return f"""\
-## Where the numbers come from
-
-- Specification: `{claims.protocol.specification}` of the run, `{claims.protocol.films}` of the films
-- Commit: {commits}
-- Hardware: {machine["gpu"] or machine["processor"]}, {machine["cores"]} cores, {seconds:,.0f} seconds
-- Command: `python -m lumbo claims` writes this page again"""
+    """Say a verdict, with its reason where it needs one."""
+    part, (low, high) = "verdict", region(claim)
+    if row.verdict == "undecided" and low < row.low and row.high < high:
+        part = "verdict, undecided by p alone"
+    elif row.verdict in GIVEN:
+        part = "verdict, given"
+    elif row.verdict == "differs":
+        part = "verdict, differs because" if claim.because else "verdict, differs unexplained"
+    return _say(part, verdict=row.verdict, because=claim.because)
 
 
 def origin(run: dict) -> str:
@@ -513,9 +476,12 @@ def origin(run: dict) -> str:
 
 def paper_levels(claims: Claims) -> dict[tuple[str, str], float]:
     """Return the errors that the paper reports, in degrees, by (arm, test), as the claims read them."""
-    return {
-        tuple(claim.quantity.split(", ")): claim.target for claim in claims.claims if claim.kind == "about"
-    }
+    levels = {}
+    for claim in claims.claims:
+        if claim.kind == "about":
+            arm, test = claim.quantity.split(", ")
+            levels[arm, test] = claim.target
+    return levels
 
 
 def _interval(row) -> str:

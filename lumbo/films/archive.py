@@ -1,6 +1,6 @@
 """Films as a hospital's archive holds them: 16-bit PNG and DICOM, with tables beside them.  Taught in four_hospitals.
 
-An archive keeps a film as its room made it: some face right, some show bone dark.  A set is a folder:
+An archive keeps a film as its room made it: some face right, some show bone dark.  A set is a folder::
 
     films.json              what was asked for; the folder takes nothing else
     png/NAME.png            grey levels as they are stored, 16 bit
@@ -17,7 +17,6 @@ import hashlib
 import io
 import json
 import shutil
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from itertools import chain
@@ -181,7 +180,7 @@ def dicom(pixels: np.ndarray, row, where: Hospital, key: str) -> Dataset:
     """Describe one stored film (h, w), uint16, as DICOM: Digital X-Ray Image Storage - For Presentation.
 
     row : of `describe`, from its ``itertuples``;  key : of the specification, so that no other film ever
-    has the same identifiers
+        has the same identifiers
 
     The right side is next to the detector: a right lateral view, RL.  A film that faces right is the
     same view mirrored, and says so.  Distances measured in a viewer hold in the patient's median
@@ -340,7 +339,8 @@ def _ask(sites, split, seed, n, long_side_px, formats) -> dict:
 
 def _key(where: Hospital, long_side_px: int) -> str:
     """Digest everything that shapes a hospital's films and their files."""
-    return store.content_key(hospitals.specification(long_side_px), asdict(where), _CODE)
+    frozen = hospitals.frozen()
+    return store.content_key(frozen["version"], frozen["today"], asdict(where), long_side_px)
 
 
 def _asked(folder: Path) -> dict:
@@ -438,6 +438,3 @@ def _csv(rows: pd.DataFrame) -> bytes:
 
 def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
-
-
-_CODE = store.content_key(sys.modules[__name__])

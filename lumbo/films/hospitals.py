@@ -1,21 +1,25 @@
 """From the hospitals of ``data_synth`` to films with true and rated landmarks.  Taught in four_hospitals."""
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
+from typing import Annotated, Literal, get_args
 
 import numpy as np
 import torch
 
-from lumbo import angles, errors, store
+from lumbo import angles, errors, specs, store
+from lumbo.errors import fields, require, whole
 from lumbo.films import anatomy, populations, radiograph, raster, shapes
-from lumbo.errors import fields, number, require, whole
+from lumbo.specs import Range
+from lumbo.threads import one_thread
 
 __all__ = [
+    "Split",
+    "Role",
     "SPLITS",
     "ROLES",
     "CHUNK",
@@ -35,54 +39,44 @@ __all__ = [
     "frozen",
 ]
 
-SPLITS = ("training", "validation", "test")
-ROLES = ("participant", "outsider")
+Split = Literal["training", "validation", "test"]
+Role = Literal["participant", "outsider"]
+SPLITS, ROLES = get_args(Split), get_args(Role)
 CHUNK = 64  # patients drawn together; a film does not depend on how many are asked for
 
-_SCANNER = {  # allowed range of each number
-    "source_mm": (800, 4000), "object_mm": (50, 500), "shutters": (0, 0.5), "aim_mm": (0, 100), "photons": (10, 1e8),
-    "scatter": (0, 10), "grid": (1, 20), "heel": (0, 0.6), "blur_mm": (0, 5), "compress": (0, 1), "edge": (0, 5),
-    "gamma": (0.2, 5), "spread": (0, 1), "marker": (0, 1),
-}  # fmt: skip
-_PAIRS = {"field_mm": (100, 1200), "window": (0, 1)}
 
-
+@specs.documented
 @dataclass(frozen=True)
 class Rater:
-    """Human error of rated landmarks.
+    """Human error of rated landmarks; lengths in millimetres in the patient.
 
-    s1_mm, l1_mm, head_mm : independent normal error of each coordinate of a corner of the S1
-        plate, of L1, of a head centre, millimetres in the patient (standard deviation)
-    steeper_deg : habit; how much steeper than it is this rater draws the S1 plate
+    The errors of each coordinate are normal and independent; SD is their standard deviation.
     """
 
-    s1_mm: float
-    l1_mm: float
-    head_mm: float
-    steeper_deg: float
+    s1_mm: Annotated[float, Range(0, 20), "error of a corner of the S1 plate (SD)"]
+    l1_mm: Annotated[float, Range(0, 20), "error of a corner of the L1 plate (SD)"]
+    head_mm: Annotated[float, Range(0, 20), "error of a head centre (SD)"]
+    steeper_deg: Annotated[float, Range(-10, 10), "habit: how much too steep the S1 plate is drawn"]
 
 
+@specs.documented
 @dataclass(frozen=True)
 class Hospital:
-    """One hospital as specified in ``data_synth/hospitals/NAME.toml``.
+    """One hospital as specified in ``data_synth/hospitals/NAME.toml``."""
 
-    patients : how many there are for training, validation and test
-    mixture : share of each cohort;  implanted : share with screws and rods
-    returning : share of the training films on which a patient comes back for a follow-up
-    mirrored : share of films stored with the patient facing right;  inverted : MONOCHROME1
-    """
-
-    name: str
-    title: str
-    role: str
-    patients: dict[str, int]
-    mixture: dict[str, float]
-    implanted: float
-    returning: float
-    mirrored: float
-    inverted: bool
-    scanner: radiograph.Scanner
-    rater: Rater
+    name: Annotated[str, "of its file"]
+    title: Annotated[str, "its name and kind in words"]
+    role: Annotated[Role, "trains with the others, or is a test only"]
+    patients: Annotated[dict[Split, int], Range(0, 1_000_000), "how many there are for each split"]
+    mixture: Annotated[dict[str, float], Range(0, 1), "share of each cohort"]
+    implanted: Annotated[float, Range(0, 1), "share of patients with screws and rods"]
+    returning: Annotated[
+        float, Range(0, 0.5), "share of the training films on which a patient comes back for a follow-up"
+    ]
+    mirrored: Annotated[float, Range(0, 1), "share of films stored with the patient facing right"]
+    inverted: Annotated[bool, "whether films are stored as MONOCHROME1"]
+    scanner: Annotated[radiograph.Scanner, "its room"]
+    rater: Annotated[Rater, "who places its landmarks"]
 
 
 @dataclass(frozen=True)
@@ -160,32 +154,23 @@ def read_hospital(path: Path) -> Hospital:
 
 def check_hospital(name: str, table: dict) -> Hospital:
     """Turn a table into a `Hospital`, or raise `InputError` naming the field."""
-    known = set(Hospital.__dataclass_fields__) - {"name"}
-    fields(name, table, known)
-    require(isinstance(table["title"], str), f"{name}.title", table["title"], "a text")
-    require(table["role"] in ROLES, f"{name}.role", table["role"], f"one of {', '.join(ROLES)}")
-    patients = fields(f"{name}.patients", table["patients"], set(SPLITS))
-    for split in SPLITS:
-        needed = split == "test" or table["role"] == "participant"
-        whole(f"{name}.patients.{split}", patients[split], 1 if needed else 0, 1_000_000)
-    cohorts = set(populations.cohort_names())
-    mixture = fields(f"{name}.mixture", table["mixture"], cohorts, cohorts)
-    shares = [number(f"{name}.mixture.{who}", share, 0, 1) for who, share in mixture.items()]
-    require(abs(sum(shares) - 1) < 1e-9, f"{name}.mixture", sum(shares), "shares that sum to 1")
-    for share in ("implanted", "mirrored"):
-        number(f"{name}.{share}", table[share], 0, 1)
-    number(f"{name}.returning", table["returning"], 0, 0.5)
-    require(isinstance(table["inverted"], bool), f"{name}.inverted", table["inverted"], "true or false")
-    rater = fields(f"{name}.rater", table["rater"], set(Rater.__dataclass_fields__))
-    for key, (low, high) in _RATER.items():
-        number(f"{name}.rater.{key}", rater[key], low, high)
-    scanner = _check_scanner(name, table["scanner"])
-    return Hospital(name=name, **table | {"scanner": scanner, "rater": Rater(**rater)})
+    where = specs.read(Hospital, name, table, name=name)
+    needed = SPLITS if where.role == "participant" else ("test",)
+    for split in needed:
+        whole(f"{name}.patients.{split}", where.patients[split], 1)
+    cohorts, shares = set(populations.cohort_names()), sum(where.mixture.values())
+    fields(f"{name}.mixture", where.mixture, cohorts, cohorts)
+    require(abs(shares - 1) < 1e-9, f"{name}.mixture", shares, "shares that sum to 1")
+    room, (low, high) = where.scanner, where.scanner.window
+    gap = room.source_mm - room.object_mm
+    require(gap >= 500, f"{name}.scanner.object_mm", room.object_mm, "at least 500 mm from the source")
+    require(low < high, f"{name}.scanner.window", room.window, "a low share below a high one")
+    return where
 
 
 def film_set(
     where: Hospital,
-    split: str,
+    split: Split,
     seed: int = 0,
     n: int | None = None,
     long_side_px: int = 256,
@@ -220,7 +205,13 @@ def film_set(
 
 
 def draw(
-    where: Hospital, split: str, seed: int, chunk: int, long_side_px: int, bits: int = 8, device: str = "cpu"
+    where: Hospital,
+    split: Split,
+    seed: int,
+    chunk: int,
+    long_side_px: int,
+    bits: int = 8,
+    device: str = "cpu",
 ) -> FilmSet:
     """Draw the patients of one chunk, take their films and rate them: always `CHUNK` films.
 
@@ -235,7 +226,7 @@ def draw(
     patients, number = _patients(where, split, who)
     spines = anatomy.spines(patients, body)
     exposure = radiograph.aim(spines, where.scanner, long_side_px, room)
-    with _one_thread(), nullcontext() if device == "cpu" else torch.device(device):
+    with one_thread(), nullcontext() if device == "cpu" else torch.device(device):
         solids = shapes.solids(spines, body.random(CHUNK) < where.implanted, body)
         solids.append(radiograph.side_marker(where.scanner, exposure, room))
         matter = radiograph.attenuation(solids, shapes.trunk(spines, soft), where.scanner, exposure)
@@ -271,16 +262,14 @@ def rate(landmarks_px: np.ndarray, where: Hospital, pixel_mm: float, rng: np.ran
     return rated
 
 
-def specification(long_side_px: int) -> str:
-    """Digest everything that shapes a film: cohorts, hospitals and the code that draws."""
-    return store.content_key(_specs(), long_side_px, _CODE)
+def specification() -> str:
+    """Digest every number that shapes a film: those of cohorts and hospitals, without titles and sources."""
+    return store.content_key([_values(asdict(h)) for h in hospitals().values()] + [_cohorts()])
 
 
 def frozen() -> dict:
     """Return the version of the films, the digest of their specs when they were frozen, and that of today."""
-    return store.read_toml(files("data_synth").joinpath("frozen.toml")) | {
-        "today": store.content_key(_specs())
-    }
+    return store.read_toml(files("data_synth").joinpath("frozen.toml")) | {"today": specification()}
 
 
 def _patients(where, split, rng):
@@ -304,36 +293,6 @@ def _steeper(plate_px, degrees):
     return middle + np.stack([cos * x + sin * y, cos * y - sin * x], -1)
 
 
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Compute on one thread: solids are small, and threads that wait for each other cost more than they win."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def _check_scanner(name, table) -> radiograph.Scanner:
-    fields(f"{name}.scanner", table, set(radiograph.Scanner.__dataclass_fields__))
-    require(isinstance(table["slot"], bool), f"{name}.scanner.slot", table["slot"], "true or false")
-    for key, (low, high) in _SCANNER.items():
-        number(f"{name}.scanner.{key}", table[key], low, high)
-    for key, (low, high) in _PAIRS.items():
-        pair = table[key]
-        require(isinstance(pair, list) and len(pair) == 2, f"{name}.scanner.{key}", pair, "a list of two")
-        for value in pair:
-            number(f"{name}.scanner.{key}", value, low, high)
-    gap = table["source_mm"] - table["object_mm"]
-    require(gap >= 500, f"{name}.scanner.object_mm", table["object_mm"], "at least 500 mm from the source")
-    return radiograph.Scanner(**table | {key: tuple(table[key]) for key in _PAIRS})
-
-
-def _specs() -> list:
-    return [_values(asdict(h)) for h in hospitals().values()] + [_cohorts()]
-
-
 def _cohorts() -> dict:
     return _values(populations.statistics())
 
@@ -347,8 +306,7 @@ def _values(table):
     return table
 
 
-_RATER = {"s1_mm": (0, 20), "l1_mm": (0, 20), "head_mm": (0, 20), "steeper_deg": (-10, 10)}
 _STORED = tuple(name for name in FilmSet.__dataclass_fields__ if name not in ("site", "cohort"))
 _CODE = store.content_key(
-    errors, angles, populations, anatomy, shapes, raster, radiograph, sys.modules[__name__]
+    errors, specs, angles, populations, anatomy, shapes, raster, radiograph, sys.modules[__name__]
 )

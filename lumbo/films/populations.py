@@ -14,7 +14,7 @@ from importlib.resources import files
 import numpy as np
 
 from lumbo import store
-from lumbo.errors import fields, number, require
+from lumbo.errors import fields, number, require, text
 
 __all__ = [
     "ANGLES",
@@ -450,11 +450,11 @@ def check_statistics(table: dict) -> dict:
 
 def _check_cohort(name: str, table: dict) -> None:
     entry = fields(name, table[name], {"title", "pi", "pt", "ll", "segments", "switches"}, {"segments"})
-    _check_text(f"{name}.title", entry["title"])
+    text(f"{name}.title", entry["title"])
     _check_spread(f"{name}.pi", entry["pi"], 10.0, 130.0)
     for angle, correlations in (("pt", {"r_pi"}), ("ll", {"r_pi", "r_pt"})):
         spec = fields(f"{name}.{angle}", entry[angle], {"mean", "sd", "source"} | correlations)
-        _check_text(f"{name}.{angle}.source", spec["source"])
+        text(f"{name}.{angle}.source", spec["source"])
         number(f"{name}.{angle}.mean", spec["mean"], *_POSSIBLE[angle.upper()])
         number(f"{name}.{angle}.sd", spec["sd"], 0.1, 40.0)
         for key in correlations:
@@ -482,7 +482,7 @@ def _check_reach(who: Cohort) -> None:
 def _check_spread(field: str, spec: dict, low: float, high: float, extra: set[str] = frozenset()) -> None:
     """Check the mean, SD and limits of a `bounded` part."""
     fields(field, spec, {"mean", "sd", "low", "high", "source"} | extra)
-    _check_text(f"{field}.source", spec["source"])
+    text(f"{field}.source", spec["source"])
     mean = number(f"{field}.mean", spec["mean"], low, high)
     lowest = number(f"{field}.low", spec["low"], low, mean - 1e-3)
     highest = number(f"{field}.high", spec["high"], mean + 1e-3, high)
@@ -492,7 +492,7 @@ def _check_spread(field: str, spec: dict, low: float, high: float, extra: set[st
 def _check_switch(field: str, spec: dict, switch: str) -> None:
     """Check rates (one for each column; together at most 1 where only one can strike) and amounts."""
     if switch == "transitional":
-        _check_text(f"{field}.source", fields(field, spec, {"rate", "source"})["source"])
+        text(f"{field}.source", fields(field, spec, {"rate", "source"})["source"])
     else:
         _check_spread(field, spec, 0.0, 120.0 if switch == "curve" else 30.0, {"rate"})
     rate, count = spec["rate"], len(SWITCHES[switch])
@@ -504,7 +504,7 @@ def _check_switch(field: str, spec: dict, switch: str) -> None:
 def _check_segments(field: str, table: dict) -> None:
     """Check that the mean and SD of each segment are there for each PI class."""
     fields(field, table, {"pi_classes", "mean", "sd", "source"})
-    _check_text(f"{field}.source", table["source"])
+    text(f"{field}.source", table["source"])
     limits = table["pi_classes"]
     require(isinstance(limits, list), f"{field}.pi_classes", limits, "a list")
     limits = [number(f"{field}.pi_classes", limit, 0.0, 180.0) for limit in limits]
@@ -515,7 +515,7 @@ def _check_segments(field: str, table: dict) -> None:
 
 def _check_pitch(table: dict) -> None:
     fields("pitch", table, {"mean", "sd", "r", "source"})
-    _check_text("pitch.source", table["source"])
+    text("pitch.source", table["source"])
     _check_matrix("pitch.mean", [table["mean"]], 1, 20.0, 60.0)
     _check_matrix("pitch.sd", [table["sd"]], 1, 0.1, 4.0)
     _check_matrix("pitch.r", table["r"], 5, -1.0, 1.0)
@@ -530,7 +530,3 @@ def _check_matrix(field: str, rows: object, count: int, low: float, high: float)
     for row in rows:
         for value in row:
             number(field, value, low, high)
-
-
-def _check_text(field: str, text: object) -> None:
-    require(isinstance(text, str) and bool(text.strip()), field, text, "a text")

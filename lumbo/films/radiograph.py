@@ -12,14 +12,17 @@ on torch's current device, and a solid touches only the pixels that it covers.
 
 from dataclasses import dataclass
 from functools import cache
+from typing import Annotated
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
+from lumbo import specs
+from lumbo.errors import require, whole
 from lumbo.films import raster, shapes
 from lumbo.films.anatomy import Spines
-from lumbo.errors import require, whole
+from lumbo.specs import Range
 
 __all__ = [
     "ASPECT",
@@ -65,45 +68,50 @@ SKIN = 0.8  # powers of e that the patient takes from the beam at the skin line
 MARGIN_MM = 12.0  # a technician keeps every landmark this far inside the field
 
 
+@specs.documented
 @dataclass(frozen=True)
 class Scanner:
-    """How one room takes and processes its films; lengths in millimetres.
+    """How one room takes and processes its films; lengths in millimetres, SD is standard deviation.
 
-    source_mm : tube to detector;  object_mm : middle of the patient to detector
-    slot : a fan that scans along the patient, instead of a cone
-    field_mm : (width, height) of the largest collimated field, on the detector (slot: in the patient)
-    shutters : share of the field that the collimator takes away at most
-    aim_mm : how far from the middle of the landmarks the central ray falls (standard deviation)
-    photons : detected per mm2 behind the middle of the patient, where the exposure is controlled
-    scatter : scattered over primary signal behind 200 mm of soft tissue, without a grid
-    grid : factor by which the anti-scatter grid lowers that ratio; 1 is no grid
-    heel : share of the open beam that is lost from the lower to the upper edge of the field
-    blur_mm : standard deviation of the detector's point spread
-    compress : share of broad brightness differences that processing takes away
-    edge : strength of the edge enhancement
-    window : (low, high)  share of the patient's pixels that are black, and that are not white
-    gamma : of the display curve
-    spread : how much photons, edge and gamma vary from film to film (standard deviation of their logarithm)
-    marker : share of films with a lead letter for the side
+    The ranges hold for the rooms of hospitals.  One that is built in code may be ideal: a tube at
+    100 km has parallel rays.
     """
 
-    source_mm: float
-    object_mm: float
-    slot: bool
-    field_mm: tuple[float, float]
-    shutters: float
-    aim_mm: float
-    photons: float
-    scatter: float
-    grid: float
-    heel: float
-    blur_mm: float
-    compress: float
-    edge: float
-    window: tuple[float, float]
-    gamma: float
-    spread: float
-    marker: float
+    source_mm: Annotated[float, Range(800, 4000), "tube to detector"]
+    object_mm: Annotated[float, Range(50, 500), "middle of the patient to detector"]
+    slot: Annotated[bool, "a fan that scans along the patient, instead of a cone"]
+    field_mm: Annotated[
+        tuple[float, float],
+        Range(100, 1200),
+        "(width, height) of the largest collimated field, on the detector (slot: in the patient)",
+    ]
+    shutters: Annotated[float, Range(0, 0.5), "share of the field that the collimator takes away at most"]
+    aim_mm: Annotated[
+        float, Range(0, 100), "distance of the central ray from the middle of the landmarks (SD)"
+    ]
+    photons: Annotated[
+        float,
+        Range(10, 1e8),
+        "detected per mm2 behind the middle of the patient, where the exposure is controlled",
+    ]
+    scatter: Annotated[
+        float, Range(0, 10), "scattered over primary signal behind 200 mm of soft tissue, without a grid"
+    ]
+    grid: Annotated[float, Range(1, 20), "factor by which the anti-scatter grid lowers that ratio (none: 1)"]
+    heel: Annotated[float, Range(0, 0.6), "share of the open beam lost from the lower to the upper edge"]
+    blur_mm: Annotated[float, Range(0, 5), "point spread of the detector (SD)"]
+    compress: Annotated[float, Range(0, 1), "share of broad brightness differences that processing removes"]
+    edge: Annotated[float, Range(0, 5), "strength of the edge enhancement"]
+    window: Annotated[
+        tuple[float, float],
+        Range(0, 1),
+        "(low, high) share of the patient's pixels that are black, and that are not white",
+    ]
+    gamma: Annotated[float, Range(0.2, 5), "of the display curve"]
+    spread: Annotated[
+        float, Range(0, 1), "of photons, edge and gamma from film to film (SD of their logarithm)"
+    ]
+    marker: Annotated[float, Range(0, 1), "share of films with a lead letter for the side"]
 
 
 @dataclass(frozen=True)

@@ -5,5 +5,5 @@ The rooms stand in the order in which data passes: each imports only from those 
 
 from lumbo._doors import open_door
 
-__all__ = ["models", "evaluation", "training", "federated"]
+__all__ = ["models", "evaluation", "augment", "checkpoint", "replay", "training", "federated"]
 open_door(__name__)

@@ -5,32 +5,26 @@ kept in `descend`.  Local and centralized training differ only in whose films th
 see; federated training also averages between them (`lumbo.learning.federated`).  Batches,
 augmentation and what a network leaves to chance are a function of (seed, step), so a run
 that was killed and resumed takes exactly the steps it would have taken.
-
-All chance is drawn on the host, in NumPy; what a step computes from it is a function of
-tensors, which a GPU records once and replays (a CUDA graph): our networks are small, and
-launching their kernels, hundreds or a thousand, takes several times as long as running them.
 """
 
-import hashlib
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NamedTuple
-from weakref import WeakKeyDictionary
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lumbo import angles, store
+from lumbo import angles, specs, store
+from lumbo.errors import require
 from lumbo.films import radiograph
-from lumbo.learning import evaluation
-from lumbo.errors import InputError, number, require, whole
 from lumbo.films.hospitals import FilmSet
+from lumbo.learning import evaluation, replay
+from lumbo.learning.augment import Moves, draw_moves, move
+from lumbo.learning.checkpoint import Checkpoint
 from lumbo.learning.models import Network, Prediction
+from lumbo.specs import Range
 
 __all__ = [
     "Seed",
@@ -38,24 +32,21 @@ __all__ = [
     "FILMS_AT_ONCE",
     "Plan",
     "Check",
+    "Step",
     "fit",
     "check_films",
     "run_steps",
+    "draw_step",
+    "gradients",
     "descend",
     "predict",
     "validation_mae",
     "batches",
     "steps_per_epoch",
     "learning_rate",
-    "Moves",
-    "draw_moves",
-    "move",
-    "augment",
     "new_optimizer",
     "reset",
     "film_digest",
-    "digest",
-    "one_thread_each",
     "pick_device",
 ]
 
@@ -64,44 +55,27 @@ LONG_SIDES_PX = range(32, 1025, 16)
 FILMS_AT_ONCE = 50  # that `predict` shows a network
 
 
+@specs.documented
 @dataclass(frozen=True)
 class Plan:
-    """How much and how a model is trained; the same in every arm.
+    """How much and how a model is trained; the same in every arm."""
 
-    steps : optimiser steps at most;  checks : how often validation is looked at on the way
-    patience : checks without a better validation error until training stops
-    epochs : passes over its own films that a client makes in a federated round
-    warmup : share of the steps over which the learning rate rises; then it falls as a cosine
-    """
-
-    steps: int
-    checks: int
-    patience: int
-    batch: int = 8
-    epochs: float = 1.0
-    learning_rate: float = 3e-3
-    weight_decay: float = 1e-4
-    warmup: float = 0.05
-    turn_deg: float = 12.0
-    zoom: float = 0.10
-    shift: float = 0.06
-    contrast: float = 0.25
+    steps: Annotated[int, Range(1), "optimiser steps at most"]
+    checks: Annotated[int, Range(1), "how often validation is looked at on the way"]
+    patience: Annotated[int, Range(1), "checks without a better validation error until training stops"]
+    batch: Annotated[int, Range(1), "films a step"] = 8
+    epochs: Annotated[float, Range(0.01, 100), "passes over its films of a client in a federated round"] = 1.0
+    learning_rate: Annotated[float, Range(1e-8, 10), "the highest"] = 3e-3
+    weight_decay: Annotated[float, Range(0, 1), "of AdamW"] = 1e-4
+    warmup: Annotated[float, Range(0, 1), "share of the steps while the rate rises; then a cosine"] = 0.05
+    turn_deg: Annotated[float, Range(0, 45), "films are turned by so much at most"] = 12.0
+    zoom: Annotated[float, Range(0, 0.5), "logarithm of the zoom at most"] = 0.10
+    shift: Annotated[float, Range(0, 0.5), "shift at most, share of the film"] = 0.06
+    contrast: Annotated[float, Range(0, 1), "logarithm of the display gamma at most"] = 0.25
 
     def __post_init__(self):
-        for name in ("steps", "checks", "patience", "batch"):
-            whole(f"plan.{name}", getattr(self, name), 1)
+        specs.check(self, "plan")
         require(self.checks <= self.steps, "plan.checks", self.checks, f"at most steps, {self.steps}")
-        number("plan.epochs", self.epochs, 0.01, 100)
-        number("plan.learning_rate", self.learning_rate, 1e-8, 10)
-        for name, high in (
-            ("weight_decay", 1),
-            ("warmup", 1),
-            ("turn_deg", 45),
-            ("zoom", 0.5),
-            ("shift", 0.5),
-            ("contrast", 1),
-        ):
-            number(f"plan.{name}", getattr(self, name), 0, high)
 
 
 class Check(NamedTuple):
@@ -110,6 +84,18 @@ class Check(NamedTuple):
     steps: int
     loss: float
     validation_mae: float
+
+
+class Step(NamedTuple):
+    """What one optimiser step takes: films (n, h, w) uint8, rated landmarks (n, 6, 2), and what chance drew.
+
+    moves : of the augmentation;  chance : of the network, from its `draw`
+    """
+
+    films: Tensor
+    landmarks_px: Tensor
+    moves: Moves
+    chance: tuple[Tensor, ...]
 
 
 def fit(
@@ -141,21 +127,18 @@ def fit(
     check_films("validation", validation)
     optimizer = new_optimizer(model, plan)
     bounds = np.linspace(0, plan.steps, plan.checks + 1).astype(int)
+    identity = {
+        "seed": list(seed),
+        "plan": asdict(plan),
+        "films": [film_digest(train), film_digest(validation)],
+    }
 
     def advance(check: int) -> tuple[int, float]:
         first, last = bounds[check], bounds[check + 1]
         return int(last), float(run_steps(model, optimizer, train, plan, seed, first, last, plan.steps))
 
-    return descend(
-        model,
-        advance,
-        lambda: validation_mae(model, validation),
-        plan,
-        {"": optimizer},
-        {"seed": list(seed), "plan": asdict(plan), "films": [film_digest(train), film_digest(validation)]},
-        checkpoint,
-        report,
-    )
+    progress = Checkpoint(checkpoint, model, {"": optimizer}, identity)
+    return descend(model, advance, lambda: validation_mae(model, validation), plan, progress, report)
 
 
 def check_films(name: str, data: FilmSet) -> None:
@@ -183,14 +166,26 @@ def run_steps(
     for step, index in zip(range(first, last), batches(len(data), plan.batch, seed, first)):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(plan, step / total)
-        rng = np.random.default_rng([*seed, 1, step])
-        given = _drawn(data, index, model, plan, rng)
-        if device.type == "cuda":
-            losses.append(_on_gpu(model, given, device))
-        else:
-            losses.append(_gradients(model, [values.to(device) for values in given]))
+        given = draw_step(model, data, index, plan, np.random.default_rng([*seed, 1, step]))
+        losses.append(replay.run(gradients, model, given, device))
         optimizer.step()
     return torch.stack(losses).mean()
+
+
+def draw_step(model: Network, data: FilmSet, index: np.ndarray, plan: Plan, rng: np.random.Generator) -> Step:
+    """Take the films of a step and draw its chance, all on the host; real numbers as float32."""
+    films, landmarks_px = data.films[index], data.rated_landmarks_px[index]
+    moves = draw_moves(films.shape, rng, plan.turn_deg, plan.zoom, plan.shift, plan.contrast)
+    chance = tuple(torch.as_tensor(values).float() for values in model.draw(len(index), rng))
+    return Step(torch.as_tensor(films), torch.as_tensor(landmarks_px).float(), moves, chance)
+
+
+def gradients(model: Network, step: Step) -> Tensor:
+    """Leave the gradients of a step in the weights; return its loss."""
+    model.zero_grad()
+    loss = model.score(*move(step.films, step.landmarks_px, step.moves), *step.chance)
+    loss.backward()
+    return loss.detach()
 
 
 def descend(
@@ -198,9 +193,7 @@ def descend(
     advance: Callable[[int], tuple[int, float]],
     validate: Callable[[], float],
     plan: Plan,
-    optimizers: dict[str, torch.optim.Optimizer],
-    identity: dict,
-    checkpoint: Path | None = None,
+    progress: Checkpoint,
     report: Callable[[Check], None] = lambda check: None,
 ) -> list[Check]:
     """Advance check by check, keep the best weights, stop when they no longer improve.
@@ -209,13 +202,10 @@ def descend(
     ----------
     advance : moves the model one check further and returns (steps so far, mean loss)
     validate : measures the validation MAE of the model as it stands, degrees
-    optimizers : by name; what a checkpoint must hold beside the weights
-    identity : JSON-able; what a checkpoint must say of itself to belong to this run
+    progress : where to keep it, and what was kept before
     """
-    identity = identity | {
-        "start": digest(value.detach().cpu().numpy() for value in model.state_dict().values())
-    }
-    history, best = _resume(checkpoint, model, optimizers, identity)
+    kept, best = progress.resume()
+    history = [Check(*entry) for entry in kept]
     for check in range(len(history), plan.checks):
         if _stalled(history, plan.patience):
             break
@@ -224,11 +214,10 @@ def descend(
         history.append(Check(steps, loss, validate()))
         if history[-1].validation_mae <= min(past.validation_mae for past in history):
             best = {name: value.clone() for name, value in model.state_dict().items()}
-        if checkpoint is not None:
-            _keep(checkpoint, model, best, optimizers, history, identity)
+        progress.keep(best, history)
         report(history[-1])
     model.load_state_dict(best)
-    _RECORDED.pop(model, None)  # a GPU has better use for the memory
+    replay.forget(model)
     return history
 
 
@@ -297,71 +286,6 @@ def learning_rate(plan: Plan, progress: float) -> float:
     return plan.learning_rate * 0.5 * (1 + np.cos(np.pi * (progress - plan.warmup) / (1 - plan.warmup)))
 
 
-class Moves(NamedTuple):
-    """What augmentation does with n films; all tensors of one type.
-
-    matrix (n, 2, 2), middle (2,), shift (n, 2) : where a landmark goes, px, turned and zoomed about the middle
-    theta (n, 2, 3) : where a pixel comes from, as in `F.affine_grid`
-    curve (n, 256) : how bright each grey level is shown, in [0, 1]
-    """
-
-    matrix: Tensor
-    middle: Tensor
-    shift: Tensor
-    theta: Tensor
-    curve: Tensor
-
-
-def draw_moves(
-    shape: tuple[int, int, int], plan: Plan, rng: np.random.Generator, dtype: torch.dtype = torch.float32
-) -> Moves:
-    """Draw how `augment` turns, zooms, shifts and re-exposes films of a shape (n, h, w)."""
-    n, height, width = shape
-    turn = np.radians(rng.uniform(-plan.turn_deg, plan.turn_deg, n))
-    zoom = np.exp(rng.uniform(-plan.zoom, plan.zoom, n))
-    shift = rng.uniform(-plan.shift, plan.shift, (n, 2)) * [width, height]
-    gamma = np.exp(rng.uniform(-plan.contrast, plan.contrast, (n, 1)))
-    matrix = (
-        np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]).transpose(2, 0, 1)
-        * zoom[:, None, None]
-    )
-    middle, half = np.array([(width - 1) / 2, (height - 1) / 2]), np.array([width / 2, height / 2])
-    curve = (np.arange(256) / 255) ** gamma
-    matrix, middle, half, shift, curve = (
-        torch.from_numpy(values).to(dtype) for values in (matrix, middle, half, shift, curve)
-    )
-    back = torch.linalg.inv(matrix)
-    theta = torch.cat([back * half / half[:, None], -(back @ shift[..., None]) / half[:, None]], -1)
-    return Moves(matrix, middle, shift, theta, curve)
-
-
-def move(films: Tensor, landmarks_px: Tensor, moves: Moves) -> tuple[Tensor, Tensor]:
-    """Do with films and landmarks what was drawn; for shapes see `augment`."""
-    n, height, width = films.shape
-    moved = (landmarks_px - moves.middle) @ moves.matrix.mT + moves.middle + moves.shift[:, None]
-    exposed = moves.curve.gather(1, films.flatten(1).long()).view(n, 1, height, width)
-    grid = _grid(moves.theta, height, width)
-    return F.grid_sample(exposed, grid, mode="bilinear", padding_mode="zeros", align_corners=False), moved
-
-
-def augment(
-    films: Tensor, landmarks_px: Tensor, plan: Plan, rng: np.random.Generator
-) -> tuple[Tensor, Tensor]:
-    """Turn, zoom, shift and re-expose each film at random; the landmarks go along.
-
-    films : (n, h, w) uint8;  landmarks_px : (n, 6, 2).  Returns films (n, 1, h, w) in [0, 1] and landmarks.
-    """
-    moves = draw_moves(tuple(films.shape), plan, rng, landmarks_px.dtype)
-    return move(films, landmarks_px, Moves(*(values.to(landmarks_px.device) for values in moves)))
-
-
-def _grid(theta: Tensor, height: int, width: int) -> Tensor:
-    """Do what `F.affine_grid` does, ten times faster on a CPU: (n, 2, 3) to (n, h, w, 2)."""
-    y, x = (((torch.arange(size, device=theta.device) + 0.5) * 2 / size - 1) for size in (height, width))
-    row = theta[:, :, 0, None, None] * x + theta[:, :, 2, None, None]
-    return (row + theta[:, :, 1, None, None] * y[:, None]).permute(0, 2, 3, 1)
-
-
 def new_optimizer(model: nn.Module, plan: Plan) -> torch.optim.Optimizer:
     """Return AdamW over the model's weights."""
     return torch.optim.AdamW(
@@ -378,33 +302,7 @@ def reset(optimizer: torch.optim.Optimizer) -> None:
 
 def film_digest(data: FilmSet) -> str:
     """Name a set of films by what training takes from it, in 16 hex digits."""
-    return digest((data.films, data.rated_landmarks_px))
-
-
-def digest(arrays: Iterable[np.ndarray]) -> str:
-    """Name arrays by shape and content, in 16 hex digits."""
-    sha = hashlib.sha256()
-    for array in arrays:
-        sha.update(repr(array.shape).encode() + array.tobytes())
-    return sha.hexdigest()[:16]
-
-
-@contextmanager
-def one_thread_each(workers: int) -> Iterator[ThreadPoolExecutor]:
-    """Give a pool whose workers compute on one thread each; restore the thread count at the end.
-
-    An error drops the jobs that have not begun and waits for those that have.
-    """
-    before = torch.get_num_threads()
-    pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,))
-    try:
-        yield pool
-    except BaseException:
-        pool.shutdown(cancel_futures=True)
-        raise
-    finally:
-        pool.shutdown()
-        torch.set_num_threads(before)
+    return store.digest((data.films, data.rated_landmarks_px))
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -415,73 +313,6 @@ def pick_device(name: str = "auto") -> torch.device:
     return torch.device(present[-1] if name == "auto" else name)
 
 
-def _drawn(data: FilmSet, index: np.ndarray, model, plan: Plan, rng: np.random.Generator) -> list[Tensor]:
-    """Return what `_scored` takes after the model, on the host, real numbers as float32."""
-    films, landmarks_px = data.films[index], data.rated_landmarks_px[index]
-    drawn = films, landmarks_px, *draw_moves(films.shape, plan, rng), *model.draw(len(index), rng)
-    tensors = map(torch.as_tensor, drawn)
-    return [values.float() if values.is_floating_point() else values for values in tensors]
-
-
-def _scored(model: nn.Module, films: Tensor, landmarks_px: Tensor, *chance: Tensor) -> Tensor:
-    """Return the loss of a step, given what was drawn: `Moves` and what the model leaves to chance."""
-    moves, drawn = Moves(*chance[: len(Moves._fields)]), chance[len(Moves._fields) :]
-    return model.score(*move(films, landmarks_px, moves), *drawn)
-
-
-def _gradients(model: nn.Module, given: list[Tensor]) -> Tensor:
-    """Leave the gradients of a step in the weights; return its loss."""
-    model.zero_grad()
-    loss = _scored(model, *given)
-    loss.backward()
-    return loss.detach()
-
-
-class _Recording:
-    """`_gradients` on a GPU for inputs of one shape, recorded once and replayed; it holds no model alive."""
-
-    def __init__(self, model: nn.Module, given: list[Tensor], device: torch.device):
-        self.given = [values.to(device) for values in given]
-        here, aside = torch.cuda.current_stream(device), torch.cuda.Stream(device)
-        aside.wait_stream(here)
-        with torch.cuda.stream(aside):
-            for _ in range(3):  # what libraries do at their first call cannot be recorded
-                _gradients(model, self.given)
-        here.wait_stream(aside)
-        self.graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self.graph, stream=aside):
-            self.loss = _gradients(model, self.given)
-        self.gradients = [weight.grad for weight in model.parameters()]
-        self.places = self._places(model)
-
-    def fits(self, model: nn.Module) -> bool:
-        """Say whether weights and gradients lie where they lay: a model that was moved has others."""
-        return self.places == self._places(model)
-
-    def _places(self, model: nn.Module) -> list[int]:
-        return [tensor.data_ptr() for tensor in (*model.parameters(), *self.gradients)]
-
-    def replay(self, model: nn.Module, given: list[Tensor]) -> Tensor:
-        """Do as `_gradients` with inputs on the host."""
-        for place, values in zip(self.given, given):
-            place.copy_(values.pin_memory(), non_blocking=True)
-        for weight, gradient in zip(model.parameters(), self.gradients):
-            weight.grad = gradient
-        self.graph.replay()
-        return self.loss.clone()
-
-
-_RECORDED: WeakKeyDictionary[nn.Module, dict[tuple, _Recording]] = WeakKeyDictionary()
-
-
-def _on_gpu(model: nn.Module, given: list[Tensor], device: torch.device) -> Tensor:
-    """Do as `_gradients` by replaying it; record it when films of a shape come for the first time."""
-    recorded, shape = _RECORDED.setdefault(model, {}), given[0].shape
-    if shape not in recorded or not recorded[shape].fits(model):
-        recorded[shape] = _Recording(model, given, device)
-    return recorded[shape].replay(model, given)
-
-
 def _bright(films: Tensor) -> Tensor:
     """uint8 (n, h, w) to float (n, 1, h, w) in [0, 1]."""
     return films[:, None].float() / 255
@@ -490,41 +321,3 @@ def _bright(films: Tensor) -> Tensor:
 def _stalled(history: list[Check], patience: int) -> bool:
     errors = [check.validation_mae for check in history]
     return len(errors) > patience and min(errors[-patience:]) > min(errors)
-
-
-def _keep(path, model, best, optimizers, history, identity) -> None:
-    """Write everything needed to go on: weights, best weights, optimiser state, history."""
-    tensors = {f"model/{name}": value for name, value in model.state_dict().items()}
-    tensors |= {f"best/{name}": value for name, value in best.items()}
-    for who, optimizer in optimizers.items():
-        for i, slots in optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer/{who}/{i}/{slot}": value for slot, value in slots.items()}
-    arrays = {name: value.detach().cpu().numpy() for name, value in tensors.items()}
-    store.save_tensors(path, arrays, {"history": history, "identity": identity})
-
-
-def _resume(path, model, optimizers, identity) -> tuple[list[Check], dict]:
-    """Load what `_keep` wrote into model and optimisers; a fresh start where there is no file."""
-    if path is None or not Path(path).exists():
-        return [], {name: value.clone() for name, value in model.state_dict().items()}
-    arrays, note = store.load_tensors(path)
-    if note.get("identity") != identity:
-        raise InputError(str(path), note.get("identity"), f"a checkpoint of this run, {identity}")
-    parts = {
-        kind: {
-            k.removeprefix(f"{kind}/"): torch.from_numpy(v)
-            for k, v in arrays.items()
-            if k.startswith(f"{kind}/")
-        }
-        for kind in ("model", "best", "optimizer")
-    }
-    model.load_state_dict(parts["model"])
-    for who, optimizer in optimizers.items():
-        state = optimizer.state_dict()
-        for name, value in parts["optimizer"].items():
-            owner, i, slot = name.rsplit("/", 2)
-            if owner == who:
-                state["state"].setdefault(int(i), {})[slot] = value
-        optimizer.load_state_dict(state)
-    device = next(model.parameters()).device
-    return [Check(*check) for check in note["history"]], {k: v.to(device) for k, v in parts["best"].items()}

@@ -76,7 +76,7 @@ def descents(histories: dict[str, list], label: str = "validation MAE (degrees)"
 def arms(table: pd.DataFrame, network: str, paper: dict[tuple[str, str], float] | None = None) -> Figure:
     """Plot the MAE of each arm on each kind of test, with intervals.
 
-    table : from `scores.overview`;  paper : what the paper finds, by (arm, test), drawn as a tick
+    table : from `tables.overview`;  paper : what the paper finds, by (arm, test), drawn as a tick
     """
     rows = table[table.network == network].reset_index(drop=True)
     figure, ax = plt.subplots(figsize=(6.4, 0.42 * len(rows) + 1.0), layout="constrained")

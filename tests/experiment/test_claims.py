@@ -7,15 +7,15 @@ import nbformat
 import numpy as np
 import pytest
 import yaml
-from conftest import ABSENT, planted
+from faults import ABSENT, planted
+from invented import PARTICIPANTS, SITES, by_arm, films_of, invent, main_jobs, rng, with_luck, without_jobs
 from pandas.testing import assert_frame_equal
 from PIL import Image
-from test_scores import PARTICIPANTS, SITES, by_arm, films_of, invent, main_jobs, rng, with_luck, without_jobs
 
-from lumbo.experiment import claims, reproduction, scores
-from lumbo.films import hospitals
-from lumbo.experiment.claims import Claims, ledger, page, read, verdict
 from lumbo.errors import InputError
+from lumbo.experiment import claims, resampling, results, tables
+from lumbo.experiment.claims import Claims, ledger, page, read, verdict
+from lumbo.films import hospitals
 
 RUN = {
     "specification": "00112233445566aa",
@@ -69,7 +69,7 @@ TABLE = {
             "kind": "none",
             "verdict": "holds by construction",
             "because": "so it is.",
-            "cell": "ch09_federated_averaging/ledger",
+            "cell": "federated_averaging/ledger",
             **HEAD,
         },
     ],
@@ -139,8 +139,9 @@ def test_numbers_in_titles_are_the_targets(shipped):
 def test_a_cell_that_a_claim_names_exists(shipped, root):
     for claim in shipped.claims:
         if claim.cell:
-            notebook, _, cell = claim.cell.partition("/")
-            cells = nbformat.read(root / "notebooks" / f"{notebook}.ipynb", as_version=4).cells
+            chapter, _, cell = claim.cell.partition("/")
+            (notebook,) = (root / "notebooks").glob(f"ch??_{chapter}.ipynb")
+            cells = nbformat.read(notebook, as_version=4).cells
             assert cell in [there.id for there in cells], claim.cell
 
 
@@ -284,7 +285,7 @@ def worlds(shipped, world):
 
 def test_a_world_as_the_paper_says_is_reproduced(shipped):
     def as_they_say(job, site):
-        kind = scores.kind_of_test(job, site)
+        kind = tables.kind_of_test(job, site)
         if job.arm != "local":
             return 5.2 if kind == "internal" else 6.5
         return {"internal": 11.7, "participant": 13.5, "outsider": 13.4}[kind] - 0.4 * np.log2(films_of(job))
@@ -305,7 +306,7 @@ def test_a_world_against_the_paper_differs(shipped):
 
 def test_only_primary_claims_are_corrected(few, outcome):
     table = ledger(few, outcome, rng(), resamples=199).set_index("id")
-    expected = scores.holm([table.p["same"], table.p["better"]])
+    expected = resampling.holm([table.p["same"], table.p["better"]])
     assert [table.p_holm["same"], table.p_holm["better"]] == list(expected)
     assert np.isnan(table.p_holm["level"]) and table.p["better"] == 1 / 200
 
@@ -328,19 +329,19 @@ def test_numbers_of_a_claim_do_not_depend_on_the_others(few, outcome):
     assert_frame_equal(single, table.loc[["level"]])
 
 
-def test_the_ledger_holds_the_numbers_of_scores(few, outcome):
+def test_the_ledger_holds_the_numbers_of_tables(few, outcome):
     row = ledger(few, outcome, rng(), resamples=99).set_index("id").loc["better"]
     a, b = ("local", "internal"), ("federated", "internal")
     again = np.random.default_rng(int(rng().integers(2**32)))
-    found = scores.difference(outcome, "landmarks", a, b, again, resamples=99)
+    found = tables.difference(outcome, "landmarks", a, b, again, resamples=99)
     assert (row.value, row.low, row.high) == (found.value, found.low, found.high)
 
 
 def test_halving_is_doubling_turned_round(outcome):
     half = claims.gain_per_halving(outcome, "landmarks", rng(), 50)
-    double = scores.gain_per_doubling(outcome, "landmarks", rng(), resamples=50)
+    double = tables.gain_per_doubling(outcome, "landmarks", rng(), resamples=50)
     assert (half.value, half.low, half.high) == (-double.value, -double.high, -double.low)
-    assert scores.estimate(np.append(half.value, half.samples)).low == pytest.approx(half.low)
+    assert resampling.estimate(np.append(half.value, half.samples)).low == pytest.approx(half.low)
 
 
 def test_every_quantity_is_what_its_name_says():
@@ -393,13 +394,13 @@ def table(tmp_path_factory, outcome):
 
 
 def test_the_committed_page_is_what_the_command_writes(shipped, root):
-    outcome, run = reproduction.reference("full")
+    outcome, run = results.reference("full")
     made = page(shipped, ledger(shipped, outcome, np.random.default_rng(0)), run)
     assert (root / "book" / "claims.md").read_text(encoding="utf-8") == made, "make claims"
 
 
 def test_the_figure_of_the_readme_shows_the_stored_run(root):
-    _, run = reproduction.reference("full")
+    _, run = results.reference("full")
     with Image.open(root / "book" / "static" / "result.png") as figure:
         assert figure.info["Description"] == claims.origin(run), "make claims"
 
@@ -419,7 +420,7 @@ def test_the_page_says_everything(few, table):
             claim.quantity
         )
     assert "not for clinical use" in text.lower() and "**holds by construction**. so it is." in text
-    assert "[ch09_federated_averaging](../notebooks/ch09_federated_averaging.ipynb), cell `ledger`" in text
+    assert "- Shown in: [federated_averaging](#federated_averaging), cell `ledger`" in text
     for value in (
         "00112233445566aa",
         "ad31016a91bf9c62",
@@ -488,6 +489,11 @@ def test_a_claim_undone_by_its_p_alone_says_so_and_a_note_stands_under_any_verdi
     assert "- Verdict: **undecided**.\n" in text  # the level's interval crosses its limit
     for verdict_ in ("reproduced", "undecided", "differs"):
         assert "- Note: mind the gap." in page(noted, inside.assign(verdict=verdict_), RUN)
+
+
+def test_a_dollar_in_the_words_of_a_claim_stays_one(written, table):
+    text = page(written(planted(TABLE, "claims.0.note", "$5, or $seeds.")), table, RUN)
+    assert "- Note: $5, or $seeds.\n" in text
 
 
 def test_the_page_says_whether_seeds_are_missing(few, table):

@@ -17,13 +17,13 @@ from hypothesis import strategies as st
 from torch.nn.utils import parameters_to_vector
 
 from lumbo import store
-from lumbo.learning import federated, models, training
+from lumbo.learning import augment, federated, models, replay, training
 from lumbo.angles import lumbopelvic_angles
 from lumbo.errors import InputError
 from lumbo.films.hospitals import film_set, hospital
+from lumbo.learning.checkpoint import Checkpoint
 from lumbo.learning.training import (
     Plan,
-    augment,
     batches,
     descend,
     fit,
@@ -73,6 +73,12 @@ def trained(films, held, network="landmarks", seed=(0,), plan=PLAN, **options):
 # ------------------------------------------------------------------- augmentation
 
 
+def augmented(films, landmarks_px, plan, rng):
+    """Draw the moves of a plan and do them, in the precision of the landmarks."""
+    drawn = plan.turn_deg, plan.zoom, plan.shift, plan.contrast, landmarks_px.dtype
+    return augment.move(films, landmarks_px, augment.draw_moves(films.shape, rng, *drawn))
+
+
 def dots(at, height=128, width=104):
     """One film for each point: dark, with a bright dot on the point; uint8."""
     y, x = np.arange(height)[:, None], np.arange(width)
@@ -96,7 +102,7 @@ def test_a_bright_dot_goes_where_its_landmark_goes(only):
     )
     rng = np.random.default_rng(3)
     at = np.array([51.5, 63.5]) + rng.uniform(-25, 25, (64, 2))
-    films, moved = augment(dots(at), torch.from_numpy(at)[:, None].repeat(1, 6, 1), plan, rng)
+    films, moved = augmented(dots(at), torch.from_numpy(at)[:, None].repeat(1, 6, 1), plan, rng)
     assert (centres(films) - moved[:, 0]).abs().max() < 0.1
     if only != "contrast":
         assert (moved[:, 0] - torch.from_numpy(at)).abs().max() > 1  # it did go somewhere
@@ -105,7 +111,7 @@ def test_a_bright_dot_goes_where_its_landmark_goes(only):
 def test_turning_changes_posture_and_keeps_shape(films):
     """PI and LL survive a turn and a zoom; SS and PT trade degrees, at most those of the plan."""
     before = torch.from_numpy(films.landmarks_px)
-    _, after = augment(torch.from_numpy(films.films), before, Plan(1, 1, 1), np.random.default_rng(0))
+    _, after = augmented(torch.from_numpy(films.films), before, Plan(1, 1, 1), np.random.default_rng(0))
     change = lumbopelvic_angles(after, "left") - lumbopelvic_angles(before, "left")
     ss, pt, pi, ll = change.T
     assert pi.abs().max() < 1e-9 and ll.abs().max() < 1e-9
@@ -115,14 +121,14 @@ def test_turning_changes_posture_and_keeps_shape(films):
 
 def test_zoom_scales_lengths_within_the_plan(films):
     before = torch.from_numpy(films.landmarks_px)
-    _, after = augment(torch.from_numpy(films.films), before, Plan(1, 1, 1), np.random.default_rng(0))
+    _, after = augmented(torch.from_numpy(films.films), before, Plan(1, 1, 1), np.random.default_rng(0))
     ratio = (after[:, 0] - after[:, 2]).norm(dim=-1) / (before[:, 0] - before[:, 2]).norm(dim=-1)
     assert (ratio.log().abs() <= 0.1 + 1e-9).all() and ratio.log().abs().max() > 0.01
 
 
 def test_no_augmentation_gives_the_films_as_they_are(films):
     raw, landmarks = torch.from_numpy(films.films), torch.from_numpy(films.landmarks_px).float()
-    shown, moved = augment(raw, landmarks, Plan(1, 1, 1, **STILL), np.random.default_rng(0))
+    shown, moved = augmented(raw, landmarks, Plan(1, 1, 1, **STILL), np.random.default_rng(0))
     torch.testing.assert_close(shown, raw[:, None] / 255, rtol=0, atol=2e-5)
     torch.testing.assert_close(moved, landmarks, rtol=0, atol=1e-4)
 
@@ -130,7 +136,7 @@ def test_no_augmentation_gives_the_films_as_they_are(films):
 def test_contrast_is_a_display_curve_that_keeps_black_white_and_order(films):
     ramp = torch.arange(256, dtype=torch.uint8).view(1, 16, 16)
     plan = Plan(1, 1, 1, **STILL | {"contrast": 1.0})
-    shown, _ = augment(ramp, torch.zeros(1, 6, 2), plan, np.random.default_rng(1))
+    shown, _ = augmented(ramp, torch.zeros(1, 6, 2), plan, np.random.default_rng(1))
     curve = shown.flatten()
     assert (curve[0], curve[-1]) == (0, pytest.approx(1, abs=1e-5))
     assert (curve.diff() > -1e-6).all() and (curve - torch.arange(256) / 255).abs().max() > 0.05
@@ -139,7 +145,7 @@ def test_contrast_is_a_display_curve_that_keeps_black_white_and_order(films):
 @pytest.mark.parametrize("size", [(128, 104), (64, 64), (5, 9)])
 def test_the_grid_is_that_of_torch(size):
     theta = torch.randn(3, 2, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    ours = training._grid(theta, *size)
+    ours = augment._grid(theta, *size)
     torch.testing.assert_close(
         ours, F.affine_grid(theta, [3, 1, *size], align_corners=False), rtol=0, atol=1e-6
     )
@@ -240,9 +246,9 @@ def test_each_step_is_augmented_and_scored_by_a_generator_of_its_own(films, monk
     drawn, scored = [], []
     plain = training.draw_moves
 
-    def draw_moves(shape, plan, rng):
+    def draw_moves(shape, rng, *strength):
         drawn.append(rng.bit_generator.state["state"]["state"])
-        return plain(shape, plan, rng)
+        return plain(shape, rng, *strength)
 
     def draw(n, rng):
         scored.append(rng.bit_generator.state["state"]["state"])
@@ -311,7 +317,8 @@ def descent(scores, patience, checkpoint=None, killed_after=None):
             raise KeyboardInterrupt
 
     plan = Plan(steps=10 * len(scores), checks=len(scores), patience=patience)
-    history = descend(model, advance, lambda: scores[int(model.weight)], plan, {}, {}, checkpoint, report)
+    progress = Checkpoint(checkpoint, model, {}, {})
+    history = descend(model, advance, lambda: scores[int(model.weight)], plan, progress, report)
     return model.weight.item(), [check.validation_mae for check in history]
 
 
@@ -348,19 +355,19 @@ def test_a_gpu_replays_what_a_processor_computes(network, films):
     for k, data in enumerate(sets):
         here.load_state_dict(there.state_dict())
         index = np.arange(3 if len(data) == 3 else 4) + k  # other films each time
-        given = training._drawn(data, index % len(data), here, PLAN, np.random.default_rng(k))
-        expected = training._gradients(here, given), gradient(here)
-        found = training._on_gpu(there, given, torch.device("cuda")), gradient(there)
+        given = training.draw_step(here, data, index % len(data), PLAN, np.random.default_rng(k))
+        expected = training.gradients(here, given), gradient(here)
+        found = replay.run(training.gradients, there, given, torch.device("cuda")), gradient(there)
         for one, other in zip(found, expected):
             assert (one.cpu() - other).norm() < 0.02 * other.norm()  # convolutions there keep 10 bits
         optimizer.step()
         if k == 3:
             there.cpu().cuda()  # now its weights lie elsewhere
-    weight, recorded = weakref.ref(there), training._RECORDED[there]
+    weight, recorded = weakref.ref(there), replay._RECORDED[there]
     assert len(recorded) == 3
     del there, optimizer, recorded
     gc.collect()
-    assert weight() is None and not training._RECORDED  # its recordings, and their memory, go with a model
+    assert weight() is None and not replay._RECORDED  # its recordings, and their memory, go with a model
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

@@ -1,22 +1,33 @@
-"""Tables and intervals: planted errors come back, what is shared cancels, and p-values mean what they say."""
+"""Tables: planted errors come back, what is shared cancels, and every reading is the one that its name says."""
 
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
+from invented import (
+    OUTSIDERS,
+    PARTICIPANTS,
+    SITES,
+    by_arm,
+    films_of,
+    invent,
+    main_jobs,
+    rng,
+    with_luck,
+    without_jobs,
+)
 from pandas.testing import assert_frame_equal
-from scipy import stats
 
-from lumbo.experiment import scores
-from lumbo.learning import evaluation
 from lumbo.errors import InputError
+from lumbo.experiment import tables
+from lumbo.experiment.jobs import Job
+from lumbo.experiment.results import Outcome
+from lumbo.experiment.resampling import equivalence_p, one_sided_p
+from lumbo.experiment.tables import overview
+from lumbo.learning import evaluation
 from lumbo.learning.evaluation import ROWS
-from lumbo.experiment.reproduction import Job, Outcome
-from lumbo.experiment.scores import draw, equivalence_p, holm, one_sided_p, overview
 
-PARTICIPANTS, OUTSIDERS = ("aspen", "birch", "cedar", "dogwood"), ("elm", "fir")
-SITES, SIZES = (*PARTICIPANTS, *OUTSIDERS), (1070, 535, 265, 130)
 Z = np.array([1.2816, 1.9600])  # of the 80 % and the 95 % interval of a normal error
 MAIN = [
     ("local", "internal"),
@@ -27,65 +38,6 @@ MAIN = [
     ("federated", "internal"),
     ("federated", "outsider"),
 ]
-
-
-def rng(seed=0):
-    return np.random.default_rng(seed)
-
-
-def main_jobs(seeds=(0, 1, 2, 3), network="landmarks"):
-    for seed in seeds:
-        yield from (Job(network, "local", seed, site) for site in PARTICIPANTS)
-        yield from (Job(network, arm, seed) for arm in ("centralized", "federated"))
-
-
-def without_jobs(seeds=(0, 1), network="landmarks"):
-    return [Job(network, "federated", seed, without=site) for seed in seeds for site in PARTICIPANTS]
-
-
-def films_of(job):
-    """How many films a hospital has in a seed: sizes rotate."""
-    place = PARTICIPANTS.index(job.site) if job.site else 0
-    return job.films or SIZES[(place + job.seed) % 4]
-
-
-def invent(jobs, error, films=24, hard=1.0, seed=0):
-    """An outcome in which the MAE of every model on every hospital is exactly `error(job, site)`.
-
-    A film is `hard` for all models in the same measure; signs of errors are drawn.
-    """
-    chance, truth, rated, harder = rng(seed), {}, {}, {}
-    for i, site in enumerate(SITES):
-        truth[site] = chance.normal([40, 12, 52, 55], 9, (films + i, 4))
-        rated[site] = truth[site] + chance.normal(0, 2, (films + i, 4))
-        spread = chance.normal(0, hard, films + i)
-        harder[site] = (spread - spread.mean())[:, None]
-    said = {
-        job: {
-            site: rated[site]
-            + np.abs(error(job, site) + harder[site]) * chance.choice([-1, 1], rated[site].shape)
-            for site in SITES
-        }
-        for job in jobs
-    }
-    within = {job: {site: np.full((len(rated[site]), 4, 2), (5.0, 9.0)) for site in SITES} for job in said}
-    return Outcome(said, within, {job: films_of(job) for job in said}, rated, truth)
-
-
-def by_arm(job, site):
-    """Planted errors, far from zero."""
-    kind = scores.kind_of_test(job, site)
-    return {"local": 14.0, "centralized": 9.0, "federated": 9.5}[job.arm] + (kind != "internal")
-
-
-def with_luck(base, sd, seed=0):
-    """Planted errors in which every model also has luck of its own in training."""
-    chance, drawn = rng(seed), {}
-
-    def error(job, site):
-        return base(job, site) + drawn.setdefault(job, chance.normal(0, sd))
-
-    return error
 
 
 def shuffled(outcome):
@@ -126,7 +78,7 @@ def planted():
     ids=lambda value: value.name if isinstance(value, Job) else "",
 )
 def test_kinds_of_test(job, kinds):
-    found = [scores.kind_of_test(job, site) for site in SITES]
+    found = [tables.kind_of_test(job, site) for site in SITES]
     assert found == [kind.replace("_", " ") for kind in kinds.split()]
 
 
@@ -149,7 +101,7 @@ def test_planted_errors_come_back():
 @pytest.mark.parametrize("reference", ["rated", "truth"])
 def test_the_main_table_against_an_explicit_bootstrap(planted, reference):
     resamples, seeds = 30, {"landmarks": range(4), "regressor": range(2)}
-    table = scores.by_angle(planted, rng(7), reference, resamples)
+    table = tables.by_angle(planted, rng(7), reference, resamples)
     chance, target = rng(7), getattr(planted, reference)
     patients = {
         site: chance.integers(len(target[site]), size=(resamples, len(target[site]))) for site in SITES
@@ -166,7 +118,7 @@ def test_the_main_table_against_an_explicit_bootstrap(planted, reference):
                     np.abs(said[site] - target[site])[chosen[site]]
                     for job, said in planted.said.items()
                     if (job.network, job.arm, job.seed, job.without) == (row.network, row.arm, seed, "")
-                    and scores.kind_of_test(job, site) == row.test
+                    and tables.kind_of_test(job, site) == row.test
                 ]
                 over_sites += [np.mean(errors, axis=(0, 1))] if errors else []
             over_seeds.append(np.mean(over_sites, axis=0))
@@ -200,13 +152,13 @@ def test_models_of_other_tables_do_not_enter_the_main_one(planted):
 
 
 def test_the_order_of_models_and_hospitals_changes_nothing(planted):
-    for table in (overview, scores.left_out, scores.coverage, scores.declining, scores.yardsticks):
+    for table in (overview, tables.left_out, tables.coverage, tables.declining, tables.yardsticks):
         assert_frame_equal(table(planted, rng(), resamples=25), table(shuffled(planted), rng(), resamples=25))
-    assert_frame_equal(scores.gains(planted), scores.gains(shuffled(planted)))
+    assert_frame_equal(tables.gains(planted), tables.gains(shuffled(planted)))
     key = ["network", "arm", "seed", "site", "without", "tested_on", "reference", "angle"]
     some = replace(planted, said=dict(list(planted.said.items())[:3]))
     one, other = (
-        scores.results(outcome, rng(), 10).sort_values(key).reset_index(drop=True)
+        tables.results(outcome, rng(), 10).sort_values(key).reset_index(drop=True)
         for outcome in (some, shuffled(some))
     )
     assert_frame_equal(one, other)
@@ -226,43 +178,6 @@ def test_one_seed_leaves_the_luck_of_patients():
     np.testing.assert_allclose(table.low, table.high)
 
 
-def test_intervals_cover_the_truth_as_often_as_they_say():
-    """Where the luck of patients and of eight seeds are alike: 95 % less three standard errors."""
-    assert share_covered(seeds=8, of_patients=1.5) >= 0.88
-
-
-def test_with_few_seeds_and_hardly_any_luck_of_patients_intervals_are_too_narrow():
-    """What the page of claims and the chapter experiment warn of; whoever mends it mends their sentences, too."""
-    assert 0.7 <= share_covered(seeds=4, of_patients=0.0) <= 0.93
-
-
-@pytest.mark.parametrize("seeds", [2, 4, 8])
-def test_student_is_the_t_interval_of_another_library(seeds):
-    own = rng(seeds).normal(0.3, 0.2, seeds)
-    found = scores.student(own, rng(1), resamples=200_000)
-    low, high = stats.t.interval(0.95, seeds - 1, own.mean(), stats.sem(own))
-    assert found.value == own.mean()
-    assert [found.low, found.high] == pytest.approx([low, high], abs=0.03 * (high - low))
-    p = stats.ttest_1samp(own, 0, alternative="greater").pvalue
-    assert scores.one_sided_p(found.samples) == pytest.approx(p, rel=0.05, abs=0.001)
-
-
-def test_one_seed_tells_student_nothing():
-    found = scores.student([0.3], rng())
-    assert (found.value, found.low, found.high) == (0.3, -np.inf, np.inf)
-    assert scores.one_sided_p(found.samples) == 1
-
-
-def test_with_few_seeds_p_alone_is_too_small_and_student_is_not():
-    """Nothing is there, and seeds are all the luck: how often does p fall to 0.025?  Why pages show both."""
-    own = rng(3).normal(0, 1, (400, 4))
-    draws, t = rng(4).random((999, 4)), rng(5)
-    plain = [scores.one_sided_p((scores.seed_weights(4, draws) @ mean)[1:]) for mean in own]
-    alone = [scores.one_sided_p(scores.student(mean, t, 999).samples) for mean in own]
-    assert np.mean(np.array(plain) <= 0.025) > 0.05
-    assert np.mean(np.array(alone) <= 0.025) <= 0.025 + 3 * (0.025 / 400) ** 0.5
-
-
 # ---------------------------------------------------------------- how far from the end
 
 
@@ -277,32 +192,10 @@ def test_endings_are_those_of_the_histories():
         odd: [(100, 1.0, 0.0)],
     }
     jobs = {job.name: {"history": history} for job, history in histories.items()}
-    table = scores.endings(outcome, {"jobs": jobs, "size": {"plan": {"steps": 100}}})
+    table = tables.endings(outcome, {"jobs": jobs, "size": {"plan": {"steps": 100}}})
     assert table.to_dict("records") == [
         {"network": "landmarks", "arm": "local", "late_gain": 0.5, "steps": 90, "early": 0.5}
     ]
-
-
-def share_covered(seeds, of_patients):
-    """Draw films and training 100 times; the truth is the mean over all films and all trainings."""
-
-    def covers(i):
-        chance = rng([i, 1])
-        luck = {seed: chance.normal(0, 0.3) for seed in range(seeds)}
-        jobs = [Job("landmarks", "federated", seed) for seed in luck]
-        noise = of_patients / 1.5
-        said = {
-            job: {"elm": 20 + of_patients * hard[:, None] + luck[job.seed] + chance.normal(0, noise, (40, 4))}
-            for hard in [chance.normal(0, 1, 40)]
-            for job in jobs
-        }
-        zero = {"elm": np.zeros((40, 4))}
-        found = scores.error(
-            Outcome(said, {}, {}, zero, zero), "landmarks", ("federated", "outsider"), chance
-        )
-        return found.low <= 20 <= found.high
-
-    return np.mean([covers(i) for i in range(100)])
 
 
 # ---------------------------------------------------------------- differences
@@ -310,17 +203,17 @@ def share_covered(seeds, of_patients):
 
 def test_what_two_arms_share_cancels():
     outcome = invent(main_jobs(), by_arm, hard=3.0)
-    found = scores.difference(
+    found = tables.difference(
         outcome, "landmarks", ("federated", "internal"), ("centralized", "internal"), rng(), resamples=100
     )
     assert (found.value, found.low, found.high) == pytest.approx((0.5, 0.5, 0.5))
-    single = scores.error(outcome, "landmarks", ("federated", "internal"), rng(), resamples=100)
+    single = tables.error(outcome, "landmarks", ("federated", "internal"), rng(), resamples=100)
     assert single.high - single.low > 0.3 and single.value == pytest.approx(9.5)
 
 
 def test_no_difference_is_equivalent_and_is_not_better():
     outcome = invent(main_jobs(), lambda job, site: 9.0)
-    same = scores.difference(
+    same = tables.difference(
         outcome, "landmarks", ("federated", "internal"), ("centralized", "internal"), rng(), resamples=99
     )
     assert same.value == pytest.approx(0)
@@ -351,18 +244,18 @@ def matrix(job, site):
 def test_readings_meet_on_the_same_films_and_seeds(a, b, expected):
     some = [job for job in without_jobs() if job.without in ("aspen", "dogwood")]
     outcome = invent([*main_jobs(), *some], matrix)
-    found = scores.difference(outcome, "landmarks", a, b, rng(), resamples=50)
+    found = tables.difference(outcome, "landmarks", a, b, rng(), resamples=50)
     assert found.value == pytest.approx(expected)
-    assert scores.difference(outcome, "landmarks", b, a, rng(), resamples=50).value == pytest.approx(
+    assert tables.difference(outcome, "landmarks", b, a, rng(), resamples=50).value == pytest.approx(
         -expected
     )
 
 
 def test_a_difference_is_that_of_one_angle_or_of_all(planted):
     a, b = ("local", "outsider"), ("federated", "outsider")
-    table = scores.by_angle(planted, rng(), "truth", 9).set_index(["network", "arm", "test", "angle"]).mae
+    table = tables.by_angle(planted, rng(), "truth", 9).set_index(["network", "arm", "test", "angle"]).mae
     for angle in ROWS:
-        found = scores.difference(planted, "regressor", a, b, rng(), "truth", angle, resamples=9)
+        found = tables.difference(planted, "regressor", a, b, rng(), "truth", angle, resamples=9)
         expected = table[("regressor", *a, angle)] - table[("regressor", *b, angle)]
         assert found.value == pytest.approx(expected)
 
@@ -370,13 +263,13 @@ def test_a_difference_is_that_of_one_angle_or_of_all(planted):
 @pytest.mark.parametrize(
     "call, field",
     [
-        (lambda o: scores.error(o, "landmarks", ("federated", "participant"), rng()), "reading"),
-        (lambda o: scores.error(o, "resnet", ("federated", "internal"), rng()), "reading"),
-        (lambda o: scores.error(o, "landmarks", ("local", "internal"), rng(), angle="TK"), "angle"),
+        (lambda o: tables.error(o, "landmarks", ("federated", "participant"), rng()), "reading"),
+        (lambda o: tables.error(o, "resnet", ("federated", "internal"), rng()), "reading"),
+        (lambda o: tables.error(o, "landmarks", ("local", "internal"), rng(), angle="TK"), "angle"),
         (lambda o: overview(o, rng(), "both"), "reference"),
         (lambda o: overview(o, rng(), resamples=0), "resamples"),
         (
-            lambda o: scores.difference(
+            lambda o: tables.difference(
                 o, "landmarks", ("local", "internal"), ("federated", "outsider"), rng()
             ),
             "b",
@@ -402,7 +295,7 @@ def small_gains(job, site):
 
 
 def test_gains_are_listed_by_hospital_and_seed():
-    table = scores.gains(invent(main_jobs(), small_gains))
+    table = tables.gains(invent(main_jobs(), small_gains))
     assert len(table) == 16 and not table.duplicated(["seed", "hospital"]).any()
     row = table.query("seed == 1 and hospital == 'dogwood'").iloc[0]
     assert row.films == 1070  # the smallest of seed 0 is the largest of seed 1
@@ -412,7 +305,7 @@ def test_gains_are_listed_by_hospital_and_seed():
 
 def test_a_full_rotation_frees_the_slope_from_the_hospitals():
     full, half = (
-        scores.gain_per_doubling(invent(main_jobs(seeds), small_gains), "landmarks", rng(), resamples=400)
+        tables.gain_per_doubling(invent(main_jobs(seeds), small_gains), "landmarks", rng(), resamples=400)
         for seeds in (range(8), range(1))
     )
     assert full.value == pytest.approx(-0.75)
@@ -423,9 +316,9 @@ def test_a_full_rotation_frees_the_slope_from_the_hospitals():
 
 def test_the_slope_against_polyfit():
     outcome = invent(main_jobs([2]), with_luck(small_gains, 1.0))
-    table = scores.gains(outcome)
+    table = tables.gains(outcome)
     expected = np.polyfit(np.log2(table.films), table.gain, 1)[0]
-    found = scores.gain_per_doubling(outcome, "landmarks", rng(), resamples=5)
+    found = tables.gain_per_doubling(outcome, "landmarks", rng(), resamples=5)
     assert found.value == pytest.approx(expected)
 
 
@@ -433,7 +326,7 @@ def test_a_slope_needs_two_sizes():
     outcome = invent(main_jobs([0]), by_arm)
     alike = replace(outcome, films=dict.fromkeys(outcome.films, 100))
     with pytest.raises(InputError, match="films: got .*100, 100.*allowed: hospitals of at least two sizes"):
-        scores.gain_per_doubling(alike, "landmarks", rng())
+        tables.gain_per_doubling(alike, "landmarks", rng())
 
 
 # ---------------------------------------------------------------- other tables
@@ -442,16 +335,16 @@ def test_a_slope_needs_two_sizes():
 def test_the_curve_ends_with_all_films_of_its_hospitals():
     points = [Job("landmarks", "local", 0, site, films=n) for site in ("aspen", "cedar") for n in (15, 60)]
     outcome = invent([*main_jobs([0]), *points], lambda job, site: 30 - np.log2(films_of(job)))
-    table = scores.curve(outcome, rng(), resamples=50)
+    table = tables.curve(outcome, rng(), resamples=50)
     assert list(table[table.test == "internal"].films) == [15, 60, 265, 1070]  # not birch, not dogwood
     assert list(table[table.test == "internal"].models) == [2, 2, 1, 1]
     np.testing.assert_allclose(table.mae, 30 - np.log2(table.films))
     assert set(table.test) == {"internal", "participant", "outsider"}
-    assert scores.curve(invent(main_jobs([0]), by_arm), rng(), resamples=5).empty
+    assert tables.curve(invent(main_jobs([0]), by_arm), rng(), resamples=5).empty
 
 
 def test_hospitals_left_out_have_a_table_of_their_own(planted):
-    table = scores.left_out(planted, rng(), resamples=20)
+    table = tables.left_out(planted, rng(), resamples=20)
     assert list(zip(table.network, table.arm, table.test, table.models)) == [
         ("landmarks", "federated", "left out", 8)
     ]
@@ -481,7 +374,7 @@ def calibrated():
 
 
 def test_coverage_of_a_calibrated_model(calibrated):
-    table = scores.coverage(calibrated, rng(), resamples=300)
+    table = tables.coverage(calibrated, rng(), resamples=300)
     assert len(table) == len(MAIN) * 5 * 2
     inside = table[table.test != "outsider"]
     assert (np.abs(inside.share - inside.level) < 0.03).all()
@@ -498,12 +391,12 @@ def test_coverage_at_its_ends(calibrated):
             job: {site: np.full_like(w, half) for site, w in of.items()}
             for job, of in calibrated.within.items()
         }
-        table = scores.coverage(replace(calibrated, within=within), rng(), resamples=5)
+        table = tables.coverage(replace(calibrated, within=within), rng(), resamples=5)
         np.testing.assert_allclose(table[["share", "low", "high"]], share, atol=1e-9)
 
 
 def test_declining_unsure_films_lowers_the_error(calibrated):
-    table = scores.declining(calibrated, rng(), resamples=100)
+    table = tables.declining(calibrated, rng(), resamples=100)
     main = overview(calibrated, rng(), resamples=100)
     everything = table[table.answered == 1].reset_index(drop=True)
     assert_frame_equal(everything.drop(columns="answered"), main.drop(columns="models"))
@@ -520,7 +413,7 @@ def test_declining_against_an_explicit_loop(calibrated):
         alone = Outcome(
             {job: calibrated.said[job]}, {job: within}, {job: 1}, calibrated.rated, calibrated.truth
         )
-        table.append(scores.declining(alone, rng(), answered=(0.25,), resamples=5))
+        table.append(tables.declining(alone, rng(), answered=(0.25,), resamples=5))
     assert_frame_equal(*table)
     median = np.median(calibrated.within[job]["cedar"][..., 1], axis=0)
     for row, sites in zip(table[0].itertuples(), (["cedar"], ["aspen", "birch", "dogwood"], OUTSIDERS)):
@@ -539,7 +432,7 @@ def test_identity_is_kept_or_broken():
             said[:, 2] = (
                 said[:, 0] + said[:, 1] + (job.network == "regressor") * np.linspace(-10, 10, len(said))
             )
-    table = scores.identity(outcome).set_index("network")
+    table = tables.identity(outcome).set_index("network")
     np.testing.assert_allclose(table.loc["landmarks", ["median", "p90"]], 0, atol=1e-9)
     np.testing.assert_allclose(table.loc["regressor", "median"], 5, atol=0.3)
     np.testing.assert_allclose(table.loc["regressor", "p90"], 9, atol=0.3)
@@ -547,7 +440,7 @@ def test_identity_is_kept_or_broken():
 
 def test_yardsticks(planted):
     table = (
-        scores.yardsticks(planted, rng(), resamples=200).set_index(["reader", "test", "angle"]).sort_index()
+        tables.yardsticks(planted, rng(), resamples=200).set_index(["reader", "test", "angle"]).sort_index()
     )
     for test, sites in (("internal", PARTICIPANTS), ("outsider", OUTSIDERS)):
         rater = [np.abs(planted.rated[site] - planted.truth[site]).mean() for site in sites]
@@ -559,7 +452,7 @@ def test_yardsticks(planted):
 
 
 def test_results_have_a_row_for_everything(planted):
-    table = scores.results(planted, rng(), 5)
+    table = tables.results(planted, rng(), 5)
     assert len(table) == len(planted.said) * 6 * 2 * 5
     row = table.query(
         "network == 'landmarks' and site == 'birch' and seed == 1 and tested_on == 'aspen'"
@@ -583,60 +476,11 @@ def test_results_draw_the_same_patients_for_every_model(planted):
     one = next(iter(planted.said))
     twin = replace(one, seed=99)
     outcome = replace(planted, said={one: planted.said[one], twin: planted.said[one]})
-    table = scores.results(outcome, rng(), 20).drop(columns="seed")
+    table = tables.results(outcome, rng(), 20).drop(columns="seed")
     half = len(table) // 2
     assert_frame_equal(table[:half], table[half:].reset_index(drop=True))
 
 
-# ---------------------------------------------------------------- chance and p-values
-
-
-def test_draws_are_shared_and_unbiased(planted):
-    drawn = draw(planted, rng(), 4000)
-    for site, weights in drawn.patients.items():
-        assert weights.shape == (4001, len(planted.rated[site]))
-        np.testing.assert_allclose(weights.sum(1), 1)
-        np.testing.assert_allclose(weights.mean(0), weights[0], atol=0.004)
-    seeds = scores.seed_weights(4, drawn.luck)
-    np.testing.assert_allclose(seeds.mean(0), 0.25, atol=0.02)
-    values = np.array([1.0, 4.0, 2.0, 9.0])
-    assert (seeds[1:] @ values).var() == pytest.approx(values.var(ddof=1) / 4, rel=0.1)  # not ddof=0
-
-
-def test_p_values_agree_with_intervals_and_are_never_zero():
-    samples = rng().normal(0, 1, 9999)
-    for shift in (-4, -2.2, -1.7, 0, 1.7, 2.2, 4):
-        low, high = np.quantile(samples + shift, [0.025, 0.975])
-        assert (one_sided_p(samples + shift) <= 0.025) == (low > 0)
-        assert (equivalence_p(samples + shift, -3, 3) <= 0.025) == (-3 < low and high < 3)
-    assert one_sided_p(samples, -99) == equivalence_p(samples, -99, 99) == 1e-4
-    assert one_sided_p(samples, 99) == equivalence_p(samples, 50, 99) == 1
-
-
-def test_one_sided_p_is_that_of_the_normal_distribution():
-    samples = rng().normal(1.6449, 1, 200_000)
-    assert one_sided_p(samples) == pytest.approx(0.05, abs=0.002)
-    assert equivalence_p(samples, 0, 99) == one_sided_p(samples)
-
-
-def test_holm_by_hand():
-    np.testing.assert_allclose(holm([0.01, 0.04, 0.03, 0.005]), [0.03, 0.06, 0.06, 0.02])
-    np.testing.assert_allclose(holm([0.6, 0.5]), [1, 1])
-    assert holm([0.2]).tolist() == [0.2] and holm([]).tolist() == []
-
-
-def test_holm_rejects_what_stepping_down_rejects():
-    chance = rng()
-    for _ in range(50):
-        p, alpha = chance.random(5) ** 3, 0.05
-        rejected = set()
-        for step, i in enumerate(np.argsort(p)):
-            if p[i] > alpha / (5 - step):
-                break
-            rejected.add(int(i))
-        assert set(np.flatnonzero(holm(p) <= alpha)) == rejected
-
-
 def test_nothing_draws_from_a_shared_generator(planted, untouched):
     overview(planted, rng(), resamples=5)
-    assert isinstance(scores.yardsticks(planted, rng(), resamples=5), pd.DataFrame)
+    assert isinstance(tables.yardsticks(planted, rng(), resamples=5), pd.DataFrame)

@@ -1,0 +1,226 @@
+"""Do the jobs of an experiment: side by side, resumable, whole or not at all.  Taught in experiment.
+
+A job leaves its weights and its predictions on every hospital's test patients in ``jobs/``; a run
+that was killed goes on from the last check of each job.  When all jobs of a seed are done, they
+become a shard (`lumbo.experiment.results`).
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Executor, as_completed
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from lumbo import store
+from lumbo.errors import InputError, require, whole
+from lumbo.experiment import jobs, provenance, results
+from lumbo.experiment.jobs import Job, Size
+from lumbo.experiment.results import Outcome, prediction_file
+from lumbo.films import hospitals
+from lumbo.learning import federated, models, training
+from lumbo.learning.training import Check
+from lumbo.threads import one_thread_each
+
+__all__ = ["Report", "run"]
+
+Report = Callable[[str, int, int], None]
+_UNFINISHED = "{}.unfinished-"  # how the name of a job's checkpoint begins
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What all jobs of one call share; `stop` is set when one has failed or the reader has had enough."""
+
+    what: Size
+    out: Path
+    key: str
+    device: torch.device
+    report: Report
+    stop: threading.Event
+
+
+def run(
+    what: Size,
+    out: Path,
+    only: Sequence[int] | None = None,
+    workers: int | None = None,
+    device: str = "auto",
+    report: Report = lambda job, steps, total: None,
+) -> Outcome:
+    """Train and test every model of an experiment that `out` does not hold yet.
+
+    Parameters
+    ----------
+    out : folder for ``jobs/`` (weights and predictions of each model), ``fingerprint.json`` (what the code
+        does) and, for each seed, ``seedN.safetensors`` (all predictions and the test angles) and
+        ``seedN.json`` (where they come from)
+    only : seeds to run, by default all
+    workers : models trained at the same moment, one thread each; by default one a core; on a GPU, which one
+        keeps busy, only 1
+    report : called with (job, steps it has taken, steps it may take), by the thread that trains it: first
+        with the steps taken in earlier calls, last with all of them
+
+    Returns
+    -------
+    Everything that `out` holds, of these and other seeds.
+
+    Raises
+    ------
+    InputError
+        `only`, `workers` or `device` cannot be had, or `out` holds results of another specification, of code
+        that does something else, or a file that cannot be read.
+    """
+    now = _Run(
+        what,
+        Path(out),
+        provenance.specification(what),
+        training.pick_device(device),
+        report,
+        threading.Event(),
+    )
+    on_cpu = now.device.type == "cpu"
+    workers = whole("workers", (provenance.cores() if on_cpu else 1) if workers is None else workers, 1)
+    require(workers == 1 or on_cpu, "workers", workers, federated.ONE_ON_A_GPU)
+    asked = list(jobs.seeds(what)) if only is None else list(only)
+    for seed in asked:
+        require(
+            seed in jobs.seeds(what), "seed", seed, f"a whole number from 0 to {len(jobs.seeds(what)) - 1}"
+        )
+    if todo := _todo(now, asked):
+        origin = provenance.origin(
+            what, now.device
+        )  # now, while the checkout holds the code that was imported
+        provenance.hold(now.out / "fingerprint.json", what)
+        for seed, left in todo.items():
+            _run_shard(now, seed, left, origin, workers)
+    return results.read_outcome(now.out)
+
+
+def _todo(now: _Run, asked: Iterable[int]) -> dict[int, list[Job]]:
+    """List the jobs that are left of each seed that is not whole; refuse a folder of something else."""
+    for path in now.out.glob("seed*.safetensors"):
+        _same(path, _read(path, results.read_shard)[1], now.key)
+    todo = {}
+    for seed in asked:
+        left = []
+        for job in jobs.of_seed(now.what, seed):
+            if _done(now, job):
+                now.report(job.name, now.what.plan.steps, now.what.plan.steps)
+            else:
+                left.append(job)
+        whole_shard = all((now.out / f"seed{seed}.{end}").exists() for end in ("json", "safetensors"))
+        if left or not whole_shard:
+            todo[seed] = left
+    store.make_folder(now.out / "jobs")  # a place that cannot be written to is found now, not after training
+    return todo
+
+
+def _run_shard(now: _Run, seed: int, todo: list[Job], origin: dict, workers: int) -> None:
+    """Train the jobs of one seed that are left and put all of the seed in one file."""
+    began = time.perf_counter()
+    with one_thread_each(provenance.cores()) as pool:
+        _draw_films(now.what, todo, pool)
+    drawn = time.perf_counter()
+    with one_thread_each(workers) as pool:
+        try:
+            for done in as_completed([pool.submit(_run_job, now, job) for job in todo]):
+                done.result()
+        except BaseException:
+            now.stop.set()  # the other jobs end at their next check, which is on disk by then
+            raise
+    seconds = {"drawing": round(drawn - began, 1), "training": round(time.perf_counter() - drawn, 1)}
+    every, tested = jobs.of_seed(now.what, seed), jobs.tested_films(now.what)
+    results.write_shard(now.out, seed, every, tested, origin | {"seconds": seconds})
+    for job in every:  # what a kill at the last moment has left
+        for name in (_UNFINISHED.format(job.name), f".{job.name}."):
+            for path in (now.out / "jobs").glob(f"{name}*"):
+                path.unlink()
+
+
+def _draw_films(what: Size, todo: list[Job], pool: Executor) -> None:
+    """Put all films in the cache, the sets side by side, before jobs share them."""
+    everyone = [h.name for h in hospitals.participants()]
+    alone = dict.fromkeys(  # every hospital once, not once for each model that learns from it
+        replace(job, network="", arm="local", site=site, without="")
+        for job in todo
+        for site in ([job.site] if job.site else everyone)
+    )
+    sets = [pool.submit(jobs.clients, what, job) for job in alone]
+    tests = [pool.submit(jobs.tested_films, what, site) for site in hospitals.hospitals()]
+    for drawn in [*sets, *tests]:
+        drawn.result()
+
+
+def _run_job(now: _Run, job: Job) -> None:
+    """Train one model, test it everywhere, and put weights and predictions on disk."""
+    began = time.perf_counter()
+
+    def checked(check: Check) -> None:
+        now.report(job.name, check.steps, now.what.plan.steps)
+        if now.stop.is_set():
+            raise KeyboardInterrupt
+
+    unfinished = _checkpoint(now, job)
+    taken = _read(unfinished)[1]["history"][-1][0] if unfinished.exists() else 0
+    now.report(job.name, taken, now.what.plan.steps)
+    sites = jobs.clients(now.what, job)
+    plan = jobs.plan_of(now.what, job)
+    model, history = jobs.train(job, sites, plan, now.device, unfinished, checked)
+    factors = jobs.calibrate(model, sites)
+    who = {"job": asdict(job), "specification": now.key}
+    models.save(now.out / "jobs" / f"{job.name}.weights.safetensors", model, who)
+    note = who | {
+        "films": sum(len(site.train) for site in sites),
+        "factors": factors.tolist(),
+        "history": history,
+        "device": str(now.device),
+        "seconds": round(time.perf_counter() - began, 1),
+    }
+    store.save_tensors(prediction_file(now.out, job), _test(model, now.what, factors), note)
+    unfinished.unlink(missing_ok=True)
+    now.report(job.name, now.what.plan.steps, now.what.plan.steps)
+
+
+def _test(model: models.Network, what: Size, factors: np.ndarray) -> dict[str, np.ndarray]:
+    """Predict every hospital's test films: angles by hospital, and half-widths of their intervals."""
+    tested = {}
+    for site, test in jobs.tested_films(what).items():
+        said, within = jobs.measure(model, test, factors)
+        tested |= {site: said.astype(np.float32), f"{site}/within": within.astype(np.float16)}
+    return tested
+
+
+def _checkpoint(now: _Run, job: Job) -> Path:
+    """Name the checkpoint of a job; refuse one that another specification, torch or kind of device has left."""
+    start = _UNFINISHED.format(job.name)
+    end = f"{now.key}-torch-{torch.__version__}-{now.device.type}.safetensors"
+    path = now.out / "jobs" / f"{start}{end}"
+    for other in path.parent.glob(f"{start}*"):
+        mine = f"{path.name}, of this specification, torch and device; delete it to train this model anew"
+        require(other == path, str(other), "a checkpoint of another run", mine)
+    return path
+
+
+def _done(now: _Run, job: Job) -> bool:
+    """Whether the job is finished; refuse to mix results of two specifications."""
+    path = prediction_file(now.out, job)
+    if path.exists():
+        _same(path, _read(path)[1].get("specification"), now.key)
+    return path.exists()
+
+
+def _same(path: Path, made: str | None, key: str) -> None:
+    allowed = f"{key}; choose another folder or delete this one"
+    require(made == key, str(path), f"specification {made}", allowed)
+
+
+def _read(path: Path, reader: Callable = store.load_tensors) -> tuple:
+    """Read a file that can be made again, and say so where it is damaged."""
+    try:
+        return reader(path)
+    except InputError as error:
+        raise InputError(error.field, error.value, f"{error.allowed}; delete it and run again") from error

@@ -1,0 +1,38 @@
+"""One thread: small networks and small solids lose more to threads that wait for each other than they win."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import torch
+
+__all__ = ["one_thread", "one_thread_each"]
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch compute on one thread here; restore the thread count at the end."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def one_thread_each(workers: int) -> Iterator[ThreadPoolExecutor]:
+    """Give a pool whose workers compute on one thread each; restore the thread count at the end.
+
+    An error drops the jobs that have not begun and waits for those that have.
+    """
+    before = torch.get_num_threads()
+    pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,))
+    try:
+        yield pool
+    except BaseException:
+        pool.shutdown(cancel_futures=True)
+        raise
+    finally:
+        pool.shutdown()
+        torch.set_num_threads(before)

@@ -1,0 +1,177 @@
+"""A stored result is tied to what the code does."""
+
+import copy
+import itertools
+import json
+import os
+import shutil
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+import torch
+from tiny import TINY, TUNED, tiny
+
+from lumbo.errors import InputError
+from lumbo.experiment import jobs, provenance, runner
+from lumbo.films import hospitals
+from lumbo.learning import federated, models
+
+
+def test_the_record_says_where_the_results_come_from(finished):
+    what, record = tiny(), json.loads((finished / "seed0.json").read_text())
+    assert record["size"] == json.loads(json.dumps(asdict(what)))
+    assert record["specification"] == provenance.specification(what)
+    assert record["films_version"] == hospitals.frozen()["version"]
+    assert record["versions"]["torch"] == torch.__version__
+    assert record["hardware"]["cores"] == len(os.sched_getaffinity(0))
+    assert record["seconds"].keys() == {"drawing", "training"}
+    assert record["jobs"].keys() == {job.name for job in jobs.of_seed(what, 0)}
+    for job in record["jobs"].values():
+        assert job["seconds"] > 0 and job["device"] == "cpu" and len(job["history"]) == 2
+
+
+def test_what_was_tuned_belongs_to_the_specification(monkeypatch):
+    before = provenance.specification(tiny())
+    monkeypatch.setattr(jobs, "tuned", lambda: TUNED)
+    assert provenance.specification(tiny()) != before
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"share": 0.02},
+        {"test": 4},
+        {"seeds": {"regressor": 2}},
+        {"seeds": {"landmarks": 1}},
+        {"left_out": True},
+        {"curve": [3]},
+        {"long_side_px": 48},
+        {"plan": TINY["plan"] | {"batch": 5}},
+        {"plan": TINY["plan"] | {"epochs": 2}},
+    ],
+    ids=str,
+)
+def test_the_specification_follows_everything_that_shapes_a_result(changes):
+    assert provenance.specification(tiny(**changes)) != provenance.specification(tiny())
+    assert provenance.specification(tiny()) == provenance.specification(tiny())
+
+
+# ------------------------------------------------------------------- what the code does
+
+
+@pytest.fixture
+def afresh():
+    """A function: the fingerprint of the code as it is now, not the one that was remembered."""
+    yield provenance.fingerprint.__wrapped__
+    provenance.fingerprint.cache_clear()
+
+
+def test_the_fingerprint_is_repeatable(afresh, untouched):
+    found = afresh()
+    assert found == provenance.fingerprint() and list(found) == list(provenance.TOLERANCES)
+    arms = {f"{network}, {arm}" for network in models.NETWORKS for arm in jobs.ARMS}
+    for section in ("losses", "errors", "moves"):
+        assert found[section].keys() == arms
+    assert found["films"].keys() == found["landmarks"].keys() == hospitals.hospitals().keys()
+    numbers = [number for section in found.values() for listed in section.values() for number in listed]
+    assert len(numbers) > 300 and np.isfinite(numbers).all()
+
+
+DEEDS = {  # a change of what is computed, and a section in which it must be seen
+    "levels of the intervals": (
+        "lumbo.learning.evaluation.interval_factors.__defaults__",
+        ((0.8, 0.9),),
+        "intervals",
+    ),
+    "unit of the loss": ("lumbo.learning.models.UNIT_DEG", 10.1, "losses"),
+    "aim of a closer look": ("lumbo.learning.models.MISS", 1 / 60, "losses"),
+    "looks of a prediction": ("lumbo.learning.models.LOOKS", 2, "errors"),
+    "rate of learning": ("lumbo.learning.training.learning_rate", lambda plan, progress: 1.01e-5, "moves"),
+    "order of the films": (
+        "lumbo.learning.training.batches",
+        lambda n, b, *_: itertools.repeat(np.arange(b)),
+        "losses",
+    ),
+    "state between rounds": ("lumbo.learning.training.reset", None, "moves"),
+    "scatter": ("lumbo.films.radiograph.SCATTER_DEPTH_MM", 190.0, "films"),
+    "grain": ("lumbo.films.radiograph.GRAIN", (0.011, 0.15), "films"),
+    "raters": ("lumbo.films.hospitals._steeper", lambda plate, degrees: plate, "landmarks"),
+}
+
+
+@pytest.mark.parametrize("deed", DEEDS)
+def test_another_deed_is_another_fingerprint(deed, afresh, monkeypatch, tmp_path):
+    place, value, section = DEEDS[deed]
+    what, before = tiny(), provenance.fingerprint()
+    if section in ("films", "landmarks"):
+        monkeypatch.setenv("LUMBO_CACHE", str(tmp_path))  # nothing that was drawn before
+    if deed == "state between rounds":
+        plain = federated.fedavg
+        place, value = "lumbo.learning.federated.fedavg", lambda *a, **k: plain(*a, **k | {"carry": False})
+    monkeypatch.setattr(place, value)
+    moved = afresh()
+    odd = provenance.differences(
+        before | moved | {"specification": provenance.specification(what), "films_version": "1.0"}, what
+    )
+    assert any(name.startswith(section) for name in odd)
+
+
+def stored(**changes):
+    """The fingerprint of today as a run of the tiny experiment stores it, with other numbers in places."""
+    found = {
+        "specification": provenance.specification(tiny()),
+        "films_version": hospitals.frozen()["version"],
+    }
+    return copy.deepcopy(found | provenance.fingerprint()) | changes
+
+
+def test_what_processors_do_is_no_difference():
+    near = stored()
+    for section, tolerance in provenance.TOLERANCES.items():
+        for numbers in near[section].values():
+            numbers[:] = [number + 0.9 * tolerance for number in numbers]
+    assert provenance.differences(near, tiny()) == []
+
+
+@pytest.mark.parametrize("section, tolerance", provenance.TOLERANCES.items())
+def test_more_than_processors_do_is_named(section, tolerance):
+    far = stored()
+    about = list(far[section])[-1]
+    far[section][about][-1] += 1.1 * tolerance
+    assert provenance.differences(far, tiny()) == [f"{section}, {about}"]
+    for lost in (far[section] | {about: far[section][about][:-1]}, {}):
+        assert f"{section}, {about}" in provenance.differences(far | {section: lost}, tiny())
+
+
+def test_other_films_or_another_specification_are_named():
+    assert provenance.differences(stored(films_version="2.0"), tiny()) == ["films_version"]
+    assert provenance.differences(stored(), tiny(share=0.02)) == ["specification"]
+
+
+def test_a_folder_of_other_code_is_refused_before_anything_is_trained(finished, tmp_path, monkeypatch):
+    folder = shutil.copytree(finished, tmp_path / "other")
+    path = folder / "fingerprint.json"
+    assert provenance.read_fingerprint(path) == stored()
+    (folder / "seed0.safetensors").unlink()
+    other = stored()
+    other["losses"]["landmarks, local"][0] += 0.1
+    path.write_text(json.dumps(other))
+    monkeypatch.setattr(runner, "_run_shard", None)
+    with pytest.raises(InputError, match="fingerprint.json: got 'other results: losses, landmarks, local'"):
+        runner.run(tiny(), folder)
+
+
+@pytest.mark.parametrize("text", ["", "[1]", "{}", '{"films": 3}'])
+def test_a_ruined_fingerprint_is_named(tmp_path, text):
+    path = tmp_path / "fingerprint.json"
+    path.write_text(text)
+    with pytest.raises(InputError, match="fingerprint.json: got .*allowed: a fingerprint"):
+        provenance.hold(path, tiny())
+    assert path.read_text() == text
+
+
+def test_what_ships_is_what_the_code_of_today_gives():
+    """No change of films, training or intervals is hidden by what is stored."""
+    odd = provenance.differences(provenance.reference_fingerprint("full"), jobs.size("full"))
+    assert odd == [], "make full again, or see CONTRIBUTING.md"
