@@ -19,7 +19,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from lumbo.films import hospitals
-from lumbo.learning import models, training
+from lumbo.learning import models, replay, training
 
 STEPS, WARM = 150, 30
 PLAN = training.Plan(steps=2 * STEPS + WARM, checks=1, patience=1)
@@ -67,14 +67,12 @@ def alone(network: str, device: str, data: hospitals.FilmSet, replay: bool = Tru
 @contextlib.contextmanager
 def launched_one_by_one():
     """Let steps on a GPU be computed as on a processor."""
-    replayed = training._on_gpu
-    training._on_gpu = lambda model, given, device: training._gradients(
-        model, [values.to(device) for values in given]
-    )
+    replayed = replay.run
+    replay.run = lambda work, model, given, device: work(model, replay.each(lambda v: v.to(device), given))
     try:
         yield
     finally:
-        training._on_gpu = replayed
+        replay.run = replayed
 
 
 def together(network: str, device: str, n: int, data: hospitals.FilmSet) -> float:

@@ -16,6 +16,7 @@ import torch
 from lumbo import threads
 from lumbo.films import hospitals
 from lumbo.learning import federated, models, training
+from lumbo.learning.augment import draw_moves, move
 
 REPEATS = 5
 STEPS, SERIES = 12, 25  # of the loop against a bare one: short, so that both see the same pace, and many
@@ -44,7 +45,8 @@ def bare_loop(model, data, plan, steps: int) -> None:
     films, landmarks = torch.from_numpy(data.films), torch.from_numpy(data.rated_landmarks_px).float()
     for step, index in zip(range(steps), training.batches(len(data), plan.batch, (0,))):
         rng = np.random.default_rng([0, 1, step])
-        loss = model.loss(*training.augment(films[index], landmarks[index], plan, rng), rng)
+        moves = draw_moves(films[index].shape, rng, plan.turn_deg, plan.zoom, plan.shift, plan.contrast)
+        loss = model.loss(*move(films[index], landmarks[index], moves), rng)
         optimizer.param_groups[0]["lr"] = training.learning_rate(plan, step / steps)
         optimizer.zero_grad()
         loss.backward()

@@ -1,6 +1,5 @@
 """What several test files share: the checkout, a browser, and strict nbval in a folder of its own."""
 
-import copy
 import os
 import shutil
 import subprocess
@@ -13,29 +12,6 @@ import torch
 
 ROOT = Path(__file__).resolve().parent.parent
 CELL_SECONDS = 300
-
-
-ABSENT = object()  # the value of a field that is to be left out
-
-
-def planted(table: dict, path: str, value: object) -> dict:
-    """Copy a table and put `value` at a path such as ``claims.0.kind`` in it, or take the field out."""
-    faulty = copy.deepcopy(table)
-    *parents, key = (int(part) if part.isdecimal() else part for part in path.split("."))
-    place = faulty
-    for parent in parents:
-        place = place[parent]
-    if value is ABSENT:
-        del place[key]
-    else:
-        place[key] = value
-    return faulty
-
-
-def pytest_addoption(parser):
-    parser.addoption(
-        "--old-machine", action="store_true", help="run the notebooks as on a processor from before AVX"
-    )
 
 
 @pytest.fixture(scope="session")

@@ -19,10 +19,10 @@ from tiny import TINY, WIDE, contents
 from tqdm import tqdm
 
 import lumbo
+from lumbo.cli import main
 from lumbo.experiment import jobs, results, runner, tables
 from lumbo.films import archive, hospitals
 from lumbo.learning import evaluation, models
-from lumbo.cli import main
 
 
 @pytest.fixture

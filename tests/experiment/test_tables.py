@@ -22,8 +22,8 @@ from pandas.testing import assert_frame_equal
 from lumbo.errors import InputError
 from lumbo.experiment import tables
 from lumbo.experiment.jobs import Job
-from lumbo.experiment.results import Outcome
 from lumbo.experiment.resampling import equivalence_p, one_sided_p
+from lumbo.experiment.results import Outcome
 from lumbo.experiment.tables import overview
 from lumbo.learning import evaluation
 from lumbo.learning.evaluation import ROWS

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lumbo.errors import InputError
 from lumbo.films import anatomy, populations
 from lumbo.films.anatomy import LEVELS, anatomical_angles
-from lumbo.errors import InputError
 
 L1 = LEVELS.index("L1")
 

@@ -19,10 +19,10 @@ import pytest
 from PIL import Image
 
 from lumbo import store
-from lumbo.films import archive, hospitals, radiograph
 from lumbo.angles import ANGLES, LANDMARKS, lumbopelvic_angles
-from lumbo.films.archive import check, read_films, write_films
 from lumbo.errors import InputError
+from lumbo.films import archive, hospitals, radiograph
+from lumbo.films.archive import check, read_films, write_films
 from lumbo.films.hospitals import CHUNK, FilmSet, hospital
 
 ELM, FIR = hospital("elm"), hospital("fir")  # mirrored now and then, and inverted; a slot scanner

@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
+from lumbo.errors import InputError
 from lumbo.films import hospitals
 from lumbo.films.calibration import film_statistics, hardness, real_films, yardstick
-from lumbo.errors import InputError
 
 SHAPE = 256, 208
 FIRST_FIVE = list(hospitals.hospitals())[:5]  # aspen, birch, cedar, dogwood, elm: those with a cone

@@ -10,13 +10,13 @@ from importlib.resources import files
 
 import numpy as np
 import pytest
-from conftest import ABSENT, planted
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from faults import ABSENT, planted
 
 from lumbo import store
-from lumbo.films import populations
 from lumbo.errors import InputError
+from lumbo.films import populations
 from lumbo.films.populations import (
     ANGLES,
     bounded,

@@ -7,9 +7,9 @@ import pytest
 import torch
 from scipy.interpolate import CubicHermiteSpline
 
-from lumbo.films import anatomy, populations, radiograph, raster, shapes
 from lumbo.angles import lumbopelvic_angles
 from lumbo.errors import InputError
+from lumbo.films import anatomy, populations, radiograph, raster, shapes
 from lumbo.films.radiograph import Exposure, Scanner
 
 #: A room with nothing but geometry; tests change what they need.

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
+from lumbo.errors import InputError
 from lumbo.films import hospitals
 from lumbo.learning import federated, models, training
-from lumbo.errors import InputError
 from lumbo.learning.federated import (
     Client,
     fedavg,

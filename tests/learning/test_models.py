@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 
 from lumbo import store
-from lumbo.films import radiograph
-from lumbo.learning import models
 from lumbo.angles import lumbopelvic_angles
 from lumbo.errors import InputError
+from lumbo.films import radiograph
+from lumbo.learning import models
 from lumbo.learning.models import (
     GLANCE,
     NETWORKS,

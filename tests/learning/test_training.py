@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from torch.nn.utils import parameters_to_vector
 
 from lumbo import store
-from lumbo.learning import augment, federated, models, replay, training
 from lumbo.angles import lumbopelvic_angles
 from lumbo.errors import InputError
 from lumbo.films.hospitals import film_set, hospital
+from lumbo.learning import augment, federated, models, replay, training
 from lumbo.learning.checkpoint import Checkpoint
 from lumbo.learning.training import (
     Plan,
