@@ -9,7 +9,7 @@ READY     := $(VENV)/.ready
 BIN       := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help book test test-old notebooks reproduce full claims sample bench clean
+.PHONY: help book test test-old lint notebooks reproduce full claims sample bench clean
 
 help:  ## Say what can be made
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -26,6 +26,11 @@ test: $(READY)  ## Run every test: units, properties, notebooks (nbval), the bui
 
 test-old: $(READY)  ## Run the notebooks once more, as on a processor from before AVX
 	$(BIN)/python -m pytest --old-machine tests/test_notebooks.py
+
+lint: $(READY)  ## Check style and types: ruff, mypy
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
 
 notebooks: $(READY)  ## Execute the notebooks in order and store their outputs
 	$(BIN)/python notebooks/execute.py $(NOTEBOOKS)
@@ -50,7 +55,7 @@ bench: $(READY)  ## Measure where the time goes, beside other engines; half an h
 	$(BIN)/python benchmarks/engines/growth.py
 
 clean:  ## Remove what was built; keep the environment
-	rm -rf _build build dist *.egg-info .pytest_cache .hypothesis
+	rm -rf _build build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
 # The stamp is the last step, so an interrupted set-up is taken up again.

@@ -56,9 +56,7 @@ FILMS = {"canonical": lambda data: data, "as stored": as_stored}
 def measure(what: jobs.Size, job: Job, films: str) -> dict:
     """Train one model and measure its MAE on every hospital's test films, rated angles, degrees."""
     turn = FILMS[films]
-    sites = [
-        Client(one.name, turn(one.train), turn(one.validation)) for one in jobs.clients(what, job)
-    ]
+    sites = [Client(one.name, turn(one.train), turn(one.validation)) for one in jobs.clients(what, job)]
     model, history = jobs.train(job, sites, jobs.plan_of(what, job), torch.device("cpu"))
     found = {}
     for site, test in jobs.tested_films(what).items():

@@ -100,7 +100,7 @@ def one_round(network: str, sites) -> None:
     def with_workers(workers):
         model = models.build(network, 0)
         federated.fedavg(model, sites, plan, (0,), workers=workers)
-        kept[workers] = federated.packed(model)
+        kept[workers] = models.packed(model)
 
     cores = os.cpu_count() or 1
     taken = in_turn(REPEATS, one=lambda: with_workers(1), many=lambda: with_workers(cores))

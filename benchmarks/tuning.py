@@ -71,9 +71,7 @@ def measure(network: str, arm: str, trial: dict) -> dict:
     errors = []
     for site in sites:
         job = Job(network, arm, WORLD, site)
-        _, history = jobs.train(
-            job, jobs.clients(what, job), plan, training.pick_device("cpu")
-        )
+        _, history = jobs.train(job, jobs.clients(what, job), plan, training.pick_device("cpu"))
         errors.append(min(check.validation_mae for check in history))
     return {
         "network": network,

@@ -36,4 +36,4 @@ def open_door(package: str, **found_in: str) -> None:
         raise AttributeError(f"module {package!r} has no attribute {name!r}")
 
     door.__class__ = _Door
-    door.__getattr__, door.__dir__ = load, lambda: list(door.__all__)
+    door.__dict__.update(__getattr__=load, __dir__=lambda: list(door.__all__))

@@ -121,7 +121,8 @@ def _training_bar(models: int, steps: int, quiet: bool) -> Iterator[Callable[[st
     """Show a bar of all steps of all models; yield what reports (job, steps taken, steps in all) to it."""
     from tqdm import tqdm
 
-    taken, lock = {}, threading.Lock()
+    taken: dict[str, int] = {}  # steps, by job
+    lock = threading.Lock()
     # The delay: no bar above an error.
     with tqdm(total=models * steps, unit="step", delay=1, smoothing=0, disable=quiet) as bar:
         bar.set_postfix_str(f"drawing films; {models} models to begin", refresh=False)

@@ -24,7 +24,7 @@ class InputError(ValueError):
         return type(self), (self.field, self.value, self.allowed)
 
 
-def require(condition: bool, field: str, value: object, allowed: str) -> None:
+def require(condition: object, field: str, value: object, allowed: str) -> None:
     """Raise `InputError` unless `condition` holds."""
     if not condition:
         raise InputError(field, value, allowed)

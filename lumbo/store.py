@@ -9,6 +9,7 @@ import secrets
 import tomllib
 import zlib
 from collections.abc import Callable, Iterable, Mapping
+from importlib.resources.abc import Traversable
 from pathlib import Path
 
 import numpy as np
@@ -96,7 +97,7 @@ def checksum(arrays: Mapping[str, np.ndarray], note: Mapping) -> str:
     crc32 = zlib.crc32(json.dumps(note, sort_keys=True).encode())
     for name in sorted(arrays):
         flat = np.ascontiguousarray(arrays[name]).reshape(-1)
-        crc32 = zlib.crc32(flat.view(np.uint8), zlib.crc32(name.encode(), crc32))
+        crc32 = zlib.crc32(flat.view(np.uint8).data, zlib.crc32(name.encode(), crc32))
     return f"{crc32:08x}"
 
 
@@ -108,7 +109,7 @@ def digest(arrays: Iterable[np.ndarray]) -> str:
     return sha.hexdigest()[:16]
 
 
-def read_toml(path: Path) -> dict:
+def read_toml(path: Path | Traversable) -> dict:
     """Read a TOML file, or raise `InputError` naming it and what is wrong with it."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))

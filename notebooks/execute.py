@@ -17,9 +17,8 @@ def execute(path: Path) -> None:
     """Run one notebook in its own folder and write it back."""
     notebook = nbformat.read(path, as_version=4)
     settings = {"timeout": 600, "kernel_name": "python3", "record_timing": False, "store_widget_state": False}
-    settings["coalesce_streams"] = (
-        True  # or what is printed comes in as many pieces as the kernel happened to send
-    )
+    # Else what is printed comes in as many pieces as the kernel happened to send.
+    settings["coalesce_streams"] = True
     NotebookClient(notebook, resources={"metadata": {"path": path.parent}}, **settings).execute()
     for cell in notebook.cells:
         for output in cell.get("outputs", []):

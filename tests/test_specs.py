@@ -9,9 +9,9 @@ from typing import Annotated, Literal
 
 import numpy as np
 import pytest
+from faults import ABSENT, planted
 from hypothesis import given
 from hypothesis import strategies as st
-from faults import ABSENT, planted
 
 from lumbo import specs
 from lumbo.errors import InputError

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import workload
 
-from lumbo.learning import federated
+from lumbo.learning import federated, models
 
 averaged, net = federated.weighted_mean, workload.network()
 
@@ -12,7 +12,7 @@ averaged, net = federated.weighted_mean, workload.network()
 def weighted_mean(updates):
     """Average as lumbo does, and note when: `fedavg` itself reports after checks, not after rounds."""
     weights = averaged(updates)
-    federated.unpack(weights, net)
+    models.unpack(weights, net)
     workload.landed(net.state_dict())
     return weights
 

@@ -164,7 +164,7 @@ def of_seed(what: Size, seed: int) -> list[Job]:
     ]
 
 
-def patients(seed: int) -> dict[str, dict[str, int]]:
+def patients(seed: int) -> dict[str, dict[hospitals.Split, int]]:
     """Return how many patients each participant has of each split in one seed; the sizes rotate.
 
     >>> [patients(seed)["aspen"]["training"] for seed in range(4)]
@@ -179,7 +179,7 @@ def clients(what: Size, job: Job) -> list[Client]:
     counts = patients(job.seed)
     sites = [h for h in hospitals.participants() if job.site in ("", h.name) and h.name != job.without]
 
-    def films(where, split):
+    def films(where: hospitals.Hospital, split: hospitals.Split) -> FilmSet:
         n = max(1, round(counts[where.name][split] * what.share))
         if job.films:
             n = {"training": job.films, "validation": max(8, job.films // HELD_OUT)}[split]

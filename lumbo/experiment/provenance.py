@@ -24,7 +24,7 @@ from lumbo.errors import InputError, require
 from lumbo.experiment import jobs
 from lumbo.experiment.jobs import ARMS, Job, Size
 from lumbo.films import hospitals
-from lumbo.learning import federated, models, training
+from lumbo.learning import models, training
 from lumbo.learning.federated import Client
 from lumbo.learning.training import Plan
 from lumbo.threads import one_thread
@@ -99,7 +99,7 @@ def _training(network: str, arm: str) -> dict[str, list[float]]:
     ]
     sites = sites[:1] if arm == "local" else sites
     model, history = jobs.train(Job(network, arm, 0), sites, PLAN, torch.device("cpu"))
-    gone = federated.packed(model) - federated.packed(models.build(network, 0))
+    gone = models.packed(model) - models.packed(models.build(network, 0))
     found = {
         "losses": _numbers([check.loss for check in history]),
         "errors": _numbers([check.validation_mae for check in history]),
@@ -185,7 +185,7 @@ def _identity(what: Size) -> dict[str, str]:
     return {"specification": specification(what), "films_version": hospitals.frozen()["version"]}
 
 
-def _films(where: hospitals.Hospital, split: str, n: int) -> hospitals.FilmSet:
+def _films(where: hospitals.Hospital, split: hospitals.Split, n: int) -> hospitals.FilmSet:
     return hospitals.film_set(where, split, 0, n, LONG_SIDE_PX)
 
 

@@ -146,7 +146,8 @@ def write_shard(
     folder: Path, seed: int, jobs: Iterable[Job], tested: dict[str, FilmSet], origin: dict
 ) -> None:
     """Put the predictions of finished jobs and the test angles in one file, and where they come from beside it."""
-    arrays, notes = {}, {}
+    arrays: dict[str, np.ndarray] = {}
+    notes: dict[str, dict] = {}
     for job in jobs:
         said, note = store.load_tensors(prediction_file(folder, job))
         arrays |= {f"{job.name}/{name}": values for name, values in said.items()}

@@ -8,7 +8,7 @@ become a shard (`lumbo.experiment.results`).
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Executor, as_completed
+from concurrent.futures import Executor, Future, as_completed
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -16,12 +16,12 @@ import numpy as np
 import torch
 
 from lumbo import store
-from lumbo.errors import InputError, require, whole
+from lumbo.errors import InputError, require
 from lumbo.experiment import jobs, provenance, results
 from lumbo.experiment.jobs import Job, Size
 from lumbo.experiment.results import Outcome, prediction_file
 from lumbo.films import hospitals
-from lumbo.learning import federated, models, training
+from lumbo.learning import models, training
 from lumbo.learning.training import Check
 from lumbo.threads import one_thread_each
 
@@ -83,17 +83,16 @@ def run(
         threading.Event(),
     )
     on_cpu = now.device.type == "cpu"
-    workers = whole("workers", (provenance.cores() if on_cpu else 1) if workers is None else workers, 1)
-    require(workers == 1 or on_cpu, "workers", workers, federated.ONE_ON_A_GPU)
+    workers = (provenance.cores() if on_cpu else 1) if workers is None else workers
+    training.check_workers(workers, now.device)
     asked = list(jobs.seeds(what)) if only is None else list(only)
     for seed in asked:
         require(
             seed in jobs.seeds(what), "seed", seed, f"a whole number from 0 to {len(jobs.seeds(what)) - 1}"
         )
     if todo := _todo(now, asked):
-        origin = provenance.origin(
-            what, now.device
-        )  # now, while the checkout holds the code that was imported
+        # Before training, while the checkout holds the code that was imported.
+        origin = provenance.origin(what, now.device)
         provenance.hold(now.out / "fingerprint.json", what)
         for seed, left in todo.items():
             _run_shard(now, seed, left, origin, workers)
@@ -149,9 +148,9 @@ def _draw_films(what: Size, todo: list[Job], pool: Executor) -> None:
         for job in todo
         for site in ([job.site] if job.site else everyone)
     )
-    sets = [pool.submit(jobs.clients, what, job) for job in alone]
-    tests = [pool.submit(jobs.tested_films, what, site) for site in hospitals.hospitals()]
-    for drawn in [*sets, *tests]:
+    sets: list[Future] = [pool.submit(jobs.clients, what, job) for job in alone]
+    sets += [pool.submit(jobs.tested_films, what, site) for site in hospitals.hospitals()]
+    for drawn in sets:
         drawn.result()
 
 
@@ -187,7 +186,7 @@ def _run_job(now: _Run, job: Job) -> None:
 
 def _test(model: models.Network, what: Size, factors: np.ndarray) -> dict[str, np.ndarray]:
     """Predict every hospital's test films: angles by hospital, and half-widths of their intervals."""
-    tested = {}
+    tested: dict[str, np.ndarray] = {}
     for site, test in jobs.tested_films(what).items():
         said, within = jobs.measure(model, test, factors)
         tested |= {site: said.astype(np.float32), f"{site}/within": within.astype(np.float16)}

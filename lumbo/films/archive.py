@@ -28,12 +28,12 @@ from PIL import Image, PngImagePlugin
 from pydicom import Dataset, dcmread
 from pydicom.dataset import FileMetaDataset
 from pydicom.sr.codedict import codes
-from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import UID, DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian, generate_uid
 
 from lumbo import store
-from lumbo.films import hospitals, radiograph
 from lumbo.angles import ANGLES, LANDMARKS
 from lumbo.errors import InputError, fields, require, whole
+from lumbo.films import hospitals, radiograph
 from lumbo.films.hospitals import CHUNK, FilmSet, Hospital
 
 __all__ = [
@@ -117,11 +117,14 @@ def read_films(folder: Path) -> FilmSet:
         mirror(points[columns].to_numpy().reshape(-1, len(LANDMARKS), 2), facing, stored.shape[2])
         for columns in _POINTS
     )
+    angles_deg, rated_angles_deg, anatomical_deg = (degrees[columns].to_numpy() for columns in _DEGREES)
     return FilmSet(
-        radiograph.canonical(stored, facing, inverted),
-        true,
-        rated,
-        *(degrees[columns].to_numpy() for columns in _DEGREES),
+        films=radiograph.canonical(stored, facing, inverted),
+        landmarks_px=true,
+        rated_landmarks_px=rated,
+        angles_deg=angles_deg,
+        rated_angles_deg=rated_angles_deg,
+        anatomical_deg=anatomical_deg,
         pixel_mm=points.pixel_mm.to_numpy(),
         patient=points.patient.to_numpy(),
         mirrored=facing == "right",
@@ -297,7 +300,7 @@ def _decimal(value: float) -> str:
     return f"{value:.6f}"
 
 
-def _uid(*parts: str) -> str:
+def _uid(*parts: str) -> UID:
     """Derive an identifier from texts; the same texts give the same one."""
     return generate_uid(entropy_srcs=["/".join(("lumbo", *parts))])
 

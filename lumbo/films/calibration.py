@@ -39,12 +39,12 @@ def hardness(path: Path | None = None) -> list[dict]:
     InputError
         Naming the file, when it is missing or torn.
     """
-    path = path or files("data_synth").joinpath("reference", "hardness.json")
+    file = path or files("data_synth").joinpath("reference", "hardness.json")
     try:
-        return json.loads(path.read_text())
+        return json.loads(file.read_text())
     except (OSError, ValueError) as error:
         problem = getattr(error, "strerror", None) or str(error)
-        raise InputError(path.name, problem, "a file written by benchmarks/hardness.py") from error
+        raise InputError(file.name, problem, "a file written by benchmarks/hardness.py") from error
 
 
 def film_statistics(films: np.ndarray) -> dict[str, np.ndarray]:

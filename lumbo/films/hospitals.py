@@ -5,6 +5,7 @@ from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
@@ -141,7 +142,7 @@ def hospital(name: str) -> Hospital:
     return hospitals()[name]
 
 
-def read_hospital(path: Path) -> Hospital:
+def read_hospital(path: Path | Traversable) -> Hospital:
     """Read and check one hospital file.
 
     Raises

@@ -10,6 +10,7 @@ numbers: patient i is the same however many others are drawn.
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
 import numpy as np
 
@@ -479,7 +480,9 @@ def _check_reach(who: Cohort) -> None:
         require(possible, f"{who.name}.{angle}", reach, f"draws between {low:g} and {high:g} degrees")
 
 
-def _check_spread(field: str, spec: dict, low: float, high: float, extra: set[str] = frozenset()) -> None:
+def _check_spread(
+    field: str, spec: dict, low: float, high: float, extra: set[str] | frozenset[str] = frozenset()
+) -> None:
     """Check the mean, SD and limits of a `bounded` part."""
     fields(field, spec, {"mean", "sd", "low", "high", "source"} | extra)
     text(f"{field}.source", spec["source"])
@@ -524,7 +527,7 @@ def _check_pitch(table: dict) -> None:
     require(bool(proper), "pitch.r", table["r"], "a correlation matrix: symmetric, diagonal 1, definite")
 
 
-def _check_matrix(field: str, rows: object, count: int, low: float, high: float) -> None:
+def _check_matrix(field: str, rows: Any, count: int, low: float, high: float) -> None:
     lists = isinstance(rows, list) and all(isinstance(row, list) and len(row) == 5 for row in rows)
     require(lists and len(rows) == count, field, rows, f"{count} rows of five numbers")
     for row in rows:

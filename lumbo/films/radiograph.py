@@ -203,10 +203,9 @@ def expose(
 ) -> torch.Tensor:
     """Turn matter into signal (n, h, w), 1 in the open beam: Beer-Lambert, scatter, heel, noise, blur."""
     soft, bone = matter
-    primary = sum(
-        weight * torch.exp((-mu * soft).sub_(bone, alpha=more).clamp_(max=0))
-        for weight, mu, more in zip(WEIGHTS, SOFT, BONE)
-    )
+    primary = torch.zeros_like(soft)
+    for weight, mu, more in zip(WEIGHTS, SOFT, BONE):
+        primary += weight * torch.exp((-mu * soft).sub_(bone, alpha=more).clamp_(max=0))
     veil = _smooth(primary * soft.clamp(min=0), SCATTER_MM / exposure.pixel_mm)
     signal = primary.add_(veil, alpha=scanner.scatter / scanner.grid / SCATTER_DEPTH_MM)
     signal *= 1 + scanner.heel * torch.linspace(-0.5, 0.5, signal.shape[1])[:, None]

@@ -76,9 +76,8 @@ def _patches(solid, view):
     rows, film = _rows(solid)
     low, high, y = _BOX[type(solid)](rows, view.center_mm[film], view.px_per_mm)
     scale, size = view.px_per_mm(y), np.array(view.shape[::-1])
-    first = np.floor(
-        (size - 1) / 2 - (high - view.center_mm[film]) * scale
-    )  # x points left and z up on the film
+    # On the film x points left and z up.
+    first = np.floor((size - 1) / 2 - (high - view.center_mm[film]) * scale)
     last = np.ceil((size - 1) / 2 - (low - view.center_mm[film]) * scale)
     seen = np.flatnonzero(((last >= 0) & (first < size)).all(1))
     first, last = np.maximum(first, 0), np.minimum(last, size - 1)

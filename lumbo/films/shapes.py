@@ -116,17 +116,19 @@ def solids(spines: Spines, implanted: np.ndarray, rng: np.random.Generator) -> l
     spines : `n` spines
     implanted : (n,) bool, who carries pedicle screws, rods and a cage
     """
-    sacral = sacrum(spines, rng)
+    blocks, wings, crest = sacrum(spines, rng)
     return [
         bodies(spines),
-        *sacral,
+        blocks,
+        wings,
+        crest,
         *_posterior_elements(spines, rng),
         *_spurs(spines),
         *hips(spines),
         *_pelvis(spines, rng),
         _ribs(spines, rng),
         _bowel_gas(spines, rng),
-        *_implants(spines, sacral[0].corners_mm[:, 0], implanted, rng),
+        *_implants(spines, blocks.corners_mm[:, 0], implanted, rng),
     ]
 
 
@@ -162,7 +164,7 @@ def bodies(spines: Spines) -> Prisms:
     )  # fmt: skip
 
 
-def sacrum(spines: Spines, rng: np.random.Generator) -> list[Solid]:
+def sacrum(spines: Spines, rng: np.random.Generator) -> tuple[Prisms, Ellipsoids, Ellipsoids]:
     """S1 to S5, curving back and then forwards; the wings of S1 beside it; the crest behind it.
 
     The first edge of the first block is the S1 plate.  A domed plate bulges as a parabola
@@ -176,7 +178,7 @@ def sacrum(spines: Spines, rng: np.random.Generator) -> list[Solid]:
     width = patients.size("body_width")[:, None] / 2 * np.array([1.1, 1.2, 1.0, 0.8, 0.6])
     shell, taper = (0.42, 0.12, 0.14, 0.16), (0.0, 6.0, 0.0, 6.0)
     blocks = Prisms(corners, 0.0, width, CANCELLOUS * 0.85, shell=shell, sag_mm=sag, taper_mm=taper)
-    return [blocks, _sacral_wings(spines, down), _crest(corners, rng)]
+    return blocks, _sacral_wings(spines, down), _crest(corners, rng)
 
 
 def hips(spines: Spines) -> list[Solid]:
@@ -205,11 +207,8 @@ def _flat(halves):
 
 # Of S1 to S5: how far the lower plate turns forwards, the height, the lower plate over the upper one.
 _SACRAL = ((7.0, 27.0, 0.74), (13.0, 23.0, 0.74), (18.0, 20.0, 0.78), (21.0, 17.0, 0.80), (16.0, 15.0, 0.80))
-_FUSED_MM, _FREE_MM, _SQUARE = (
-    0.8,
-    4.8,
-    0.88,
-)  # what is left of a sacral disc; that of a lumbarised S1, and its shape
+# What is left of a sacral disc; that of a lumbarised S1, and its shape.
+_FUSED_MM, _FREE_MM, _SQUARE = 0.8, 4.8, 0.88
 
 
 def _sacral_blocks(plate, patients, rng):
@@ -244,7 +243,8 @@ def _sacral_wings(spines, down):
     there = np.stack([np.full(len(down), True), spines.patients.transitional == -1], 1).repeat(2, 1)
     center = np.stack([in_space(middle, y) for middle in (below, above) for y in (40.0, -40.0)], 1)
     center[..., 0] -= 4
-    return Ellipsoids(center, [17.0, 20.0, 22.0], tilt[:, None], CANCELLOUS * 0.9 * there)
+    semi = np.full(center.shape, [17.0, 20.0, 22.0])
+    return Ellipsoids(center, semi, tilt[:, None], CANCELLOUS * 0.9 * there)
 
 
 def _crest(blocks_mm, rng):
@@ -280,10 +280,9 @@ def _posterior_elements(spines, rng):
     return [
         Ellipsoids(pedicle, twice * [11.0, 6.5, 4.5], turn, 0.42),
         Ellipsoids(pedicle, twice * [10.0, 4.6, 3.2], turn, -0.22),
-        Ellipsoids(
-            pair(17.0, 17, 12, 1.0), twice * [6.0, 12.0, 6.0], turn - 18, 0.36
-        ),  # upper articular process
-        Ellipsoids(pair(18.0, 20, -10, 1.0), twice * [6.5, 14.0, 6.5], turn - 14, 0.36),  # lower one
+        # The articular processes, the upper and the lower one.
+        Ellipsoids(pair(17.0, 17, 12, 1.0), twice * [6.0, 12.0, 6.0], turn - 18, 0.36),
+        Ellipsoids(pair(18.0, 20, -10, 1.0), twice * [6.5, 14.0, 6.5], turn - 14, 0.36),
         Ellipsoids(pair(34.0, 9, 4), twice * [4.5, 6.0, 12.0], turn, 0.22),  # transverse process
         _spinous_processes(place(27, -5), place(54, -16, 2.0), size * upwards, spines.aside_mm),
     ]
@@ -335,9 +334,8 @@ def _pelvis(spines, rng):
     axis = spines.heads_mm[:, 0] / np.linalg.norm(spines.heads_mm[:, 0], axis=1, keepdims=True)
     reach = np.hypot(ahead, above)[:, None, None] / 118.0 * rng.normal(1, 0.04, (n, 1, 2))
 
-    def carry(
-        points, y
-    ):  # as drawn for a pelvis of mean size and tilt, to each patient's; (n, 2 sides, m, 2)
+    def carry(points, y):
+        """Carry what is drawn for a pelvis of mean size and tilt to each patient's, (n, 2 sides, m, 2)."""
         cos, sin = np.cos(turn)[:, None], np.sin(turn)[:, None]
         x, z = (np.array(points, float) * reach).transpose(2, 0, 1)
         flat = np.stack([cos * x - sin * z, sin * x + cos * z], -1)
@@ -352,13 +350,11 @@ def _pelvis(spines, rng):
     ischium = carry([(-12, -4), (-30, 10), (-40, -18), (-42, -62), (-26, -70), (-10, -50)], 70.0)
     pubis = carry([(8, -2), (50, -34), (58, -56), (46, -64), (2, -28)], 42.0)
     y = np.array([1.0, -1.0])
-    thin = {"sag_mm": (-3.5,) * 8, "taper_mm": (7.0,) * 8}
     rim = (0.35, 0.8, 0.9, 0.6, 0.35, 0.35, 0.5, 0.5)
-    six = {"sag_mm": (-4.0,) * 6, "taper_mm": (9.0,) * 6, "shell": (0.25,) * 6}
     return [
-        Prisms(wing, y * 75, 6.5, 0.40, shell=rim, **thin),
-        Prisms(roof, y * 80, 14.0, 0.26, **six),
-        Prisms(ischium, y * 68, 13.0, 0.26, **six),
+        Prisms(wing, y * 75, 6.5, 0.40, shell=rim, sag_mm=(-3.5,) * 8, taper_mm=(7.0,) * 8),
+        Prisms(roof, y * 80, 14.0, 0.26, shell=(0.25,) * 6, sag_mm=(-4.0,) * 6, taper_mm=(9.0,) * 6),
+        Prisms(ischium, y * 68, 13.0, 0.26, shell=(0.25,) * 6, sag_mm=(-4.0,) * 6, taper_mm=(9.0,) * 6),
         Prisms(pubis, y * 40, 15.0, 0.22, shell=(0.2,) * 5, sag_mm=(-2.0,) * 5, taper_mm=(8.0,) * 5),
     ]
 
@@ -384,8 +380,8 @@ def _ribs(spines, rng):
         np.stack([root[..., 0] + x * reach, side * y * room + 0 * root[..., 1], root[..., 2] - z * drop], -1)
         for x, y, z in bends
     ]
-    pieces = [_flat(np.concatenate(ends, 2)) for ends in (points[:-1], points[1:])]
-    return Rods(*pieces, 3.6, 0.30)
+    start, end = (_flat(np.concatenate(ends, 2)) for ends in (points[:-1], points[1:]))
+    return Rods(start, end, 3.6, 0.30)
 
 
 def _bowel_gas(spines, rng):
@@ -429,17 +425,17 @@ def _implants(spines, s1_mm, implanted, rng):
 
     tops, screws = twice(entry), np.tile(held, 2)
     links = np.tile(held[:, 1:] * held[:, :-1], 2)
-    rods = [
+    lower, upper = (
         tops.reshape(n, 2, top + 1, 3)[:, :, part].reshape(n, -1, 3)
         for part in (slice(None, -1), slice(1, None))
-    ]
+    )
     disc = (blocks[:, :-1, :2].mean(2) + blocks[:, 1:, 2:].mean(2)) / 2
     caged = held[:, 1:] * held[:, :-1] * (rng.random((n, 1)) < 0.5)
-    across = [in_space(disc, aside[:, 1:] + y) for y in (10.0, -10.0)]
+    left, right = (in_space(disc, aside[:, 1:] + y) for y in (10.0, -10.0))
     return [
         Rods(tops, twice(tip), 2.7, screws, TITANIUM),
-        Rods(*rods, 2.75, links, TITANIUM),
-        Rods(*across, 5.0, 0.5 * caged, TITANIUM),
+        Rods(lower, upper, 2.75, links, TITANIUM),
+        Rods(left, right, 5.0, 0.5 * caged, TITANIUM),
     ]
 
 

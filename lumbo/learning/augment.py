@@ -45,14 +45,14 @@ def draw_moves(
     n, height, width = shape
     angle = np.radians(rng.uniform(-turn_deg, turn_deg, n))
     scale = np.exp(rng.uniform(-zoom, zoom, n))
-    offset = rng.uniform(-shift, shift, (n, 2)) * [width, height]
+    offset_px = rng.uniform(-shift, shift, (n, 2)) * [width, height]
     gamma = np.exp(rng.uniform(-contrast, contrast, (n, 1)))
     turned = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])  # (2, 2, n)
     numbers = (
         turned.transpose(2, 0, 1) * scale[:, None, None],
         np.array([(width - 1) / 2, (height - 1) / 2]),
         np.array([width / 2, height / 2]),
-        offset,
+        offset_px,
         (np.arange(256) / 255) ** gamma,
     )
     matrix, middle, half, offset, curve = (torch.from_numpy(values).to(dtype) for values in numbers)

@@ -46,7 +46,7 @@ class Checkpoint:
         arrays = {name: value.detach().cpu().numpy() for name, value in tensors.items()}
         store.save_tensors(self.path, arrays, {"history": list(history), "identity": self.identity})
 
-    def resume(self) -> tuple[list[list[float]], dict[str, Tensor]]:
+    def resume(self) -> tuple[list[list], dict[str, Tensor]]:
         """Load into model and optimisers what was kept; return the history and the best weights.
 
         Where there is no file, the history is empty and the best weights are those of the model.

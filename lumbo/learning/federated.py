@@ -11,32 +11,19 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from lumbo.errors import require, whole
+from lumbo.errors import require
 from lumbo.films.hospitals import FilmSet
 from lumbo.learning import training
 from lumbo.learning.checkpoint import Checkpoint
-from lumbo.learning.models import Network
+from lumbo.learning.models import Network, packed, unpack
 from lumbo.learning.training import Check, Plan, Seed
 from lumbo.threads import one_thread_each
 
-__all__ = [
-    "ONE_ON_A_GPU",
-    "UNDER_WAY",
-    "Client",
-    "Transfer",
-    "fedavg",
-    "rounds",
-    "local_steps",
-    "packed",
-    "unpack",
-    "weighted_mean",
-]
+__all__ = ["Client", "Transfer", "fedavg", "rounds", "local_steps", "weighted_mean"]
 
-ONE_ON_A_GPU = "1 on a GPU, which one model keeps busy"
-UNDER_WAY = 2  # clients for each worker: the smallest need not wait for the largest, and memory is bounded
+_UNDER_WAY = 2  # clients for each worker: the smallest need not wait for the largest, and memory is bounded
 
 
 @dataclass(frozen=True)
@@ -49,10 +36,7 @@ class Client:
 
 
 class Transfer(NamedTuple):
-    """What one client received and sent in one round, in bytes of weights; beside them it sends four numbers.
-
-    They are how many films it trains and validates on, its mean loss and its validation error.
-    """
+    """Bytes of weights that a client got and sent in a round; it also sends two counts, a loss and an error."""
 
     round: int
     client: str
@@ -91,12 +75,17 @@ def fedavg(
     InputError
         As `training.fit`; no client, two of one name, a model with buffers, workers on a GPU, no whole round.
     """
-    _refuse(model, clients, workers)
-    total, names, n = rounds(clients, plan), [c.name for c in clients], [len(c.train) for c in clients]
-    steps, checks = [local_steps(client, plan) for client in clients], min(plan.checks, total)
+    names, n = [client.name for client in clients], [len(client.train) for client in clients]
+    require(len(set(names)) == len(names) > 0, "clients", names, "at least one client, each name once")
+    for client in clients:
+        training.check_films(f"clients.{client.name}.train", client.train)
+        training.check_films(f"clients.{client.name}.validation", client.validation)
+    training.check_workers(workers, next(model.parameters()).device)
+    total, steps = rounds(clients, plan), [local_steps(client, plan) for client in clients]
+    checks = min(plan.checks, total)
     plan = replace(plan, checks=checks, patience=-(-plan.patience * checks // plan.checks))
     bounds = [total * check // checks for check in range(checks + 1)]
-    copies = [copy.deepcopy(model) for _ in (clients if carry else clients[: UNDER_WAY * workers])]
+    copies = [copy.deepcopy(model) for _ in (clients if carry else clients[: _UNDER_WAY * workers])]
     desks = [(net, training.new_optimizer(net, plan)) for net in copies]
 
     def update(k: int, turn: int, start: Tensor) -> tuple[Tensor, Tensor]:
@@ -108,21 +97,19 @@ def fedavg(
         loss = training.run_steps(net, optimizer, clients[k].train, plan, (*seed, k), first, last, way)
         return packed(net), loss
 
-    def one_round(turn: int) -> list[Tensor]:
-        start, losses = packed(model), []
-
-        def updates() -> Iterator[tuple[Tensor, float]]:
-            for first in range(0, len(clients), len(desks)):  # as many as there are desks, in order
-                seated = range(first, min(first + len(desks), len(clients)))
-                for k, (weights, loss) in zip(seated, pool.map(lambda k: update(k, turn, start), seated)):
-                    losses.append(loss)
-                    yield weights, n[k] / sum(n)
-
-        unpack(weighted_mean(updates()), model)
-        return losses
+    def updates(turn: int, losses: list[Tensor]) -> Iterator[tuple[Tensor, float]]:
+        start = packed(model)
+        for first in range(0, len(clients), len(desks)):  # as many at once as there are desks, in order
+            seated = range(first, min(first + len(desks), len(clients)))
+            for k, (weights, loss) in zip(seated, pool.map(lambda k: update(k, turn, start), seated)):
+                losses.append(loss)
+                yield weights, n[k] / sum(n)
 
     def advance(check: int) -> tuple[int, float]:
-        taken = [one_round(turn) for turn in range(bounds[check], bounds[check + 1])]
+        taken: list[list[Tensor]] = []  # losses, by round
+        for turn in range(bounds[check], bounds[check + 1]):
+            taken.append([])
+            unpack(weighted_mean(updates(turn, taken[-1])), model)
         means = [sum(float(loss) * films / sum(n) for loss, films in zip(losses, n)) for losses in taken]
         return bounds[check + 1] * sum(steps), sum(means) / len(means)
 
@@ -135,9 +122,8 @@ def fedavg(
     identity = {"seed": list(seed), "plan": asdict(plan), "clients": names, "films": digests, "carry": carry}
     kept = {name: optimizer for name, (_, optimizer) in zip(names, desks)} if carry else {}
     with one_thread_each(workers) as pool:
-        history = training.descend(
-            model, advance, validate, plan, Checkpoint(checkpoint, model, kept, identity), report
-        )
+        progress = Checkpoint(checkpoint, model, kept, identity)
+        history = training.descend(model, advance, validate, plan, progress, report)
     size = packed(model).nbytes
     return history, [Transfer(t + 1, name, size, size) for t in range(bounds[len(history)]) for name in names]
 
@@ -154,41 +140,16 @@ def local_steps(client: Client, plan: Plan) -> int:
     return max(1, round(plan.epochs * training.steps_per_epoch(len(client.train), plan.batch)))
 
 
-def packed(model: nn.Module) -> Tensor:
-    """Return all weights of a model as one vector, in the order of its parameters: what travels."""
-    return nn.utils.parameters_to_vector(model.parameters()).detach()
-
-
-def unpack(weights: Tensor, model: nn.Module) -> None:
-    """Copy a vector that was `packed` into the weights of a model, which stay where they lie (`replay` asks it)."""
-    own = list(model.parameters())
-    with torch.no_grad():
-        for value, part in zip(own, weights.split([value.numel() for value in own])):
-            value.copy_(part.view_as(value))
-
-
 def weighted_mean(updates: Iterable[tuple[Tensor, float]]) -> Tensor:
     """Add up (weights, share) pairs in the order given, one by one; the shares sum to 1.
 
+    >>> import torch
     >>> weighted_mean([(torch.tensor([0.0, 4.0]), 0.75), (torch.tensor([4.0, 0.0]), 0.25)]).tolist()
     [1.0, 3.0]
     """
-    total = None
-    for weights, share in updates:
-        total = weights * share if total is None else total.add_(weights * share)
+    every = iter(updates)
+    weights, share = next(every)
+    total = weights * share
+    for weights, share in every:
+        total += weights * share
     return total
-
-
-def _refuse(model: nn.Module, clients: list[Client], workers: int) -> None:
-    """Raise `InputError` where federated averaging makes no sense."""
-    names = [client.name for client in clients]
-    require(len(set(names)) == len(names) > 0, "clients", names, "at least one client, each name once")
-    for client in clients:
-        training.check_films(f"clients.{client.name}.train", client.train)
-        training.check_films(f"clients.{client.name}.validation", client.validation)
-    buffers = [name for name, _ in model.named_buffers()]
-    require(
-        not buffers, "model.buffers", buffers, "none, such as batch statistics: only weights are averaged"
-    )
-    on_cpu = next(model.parameters()).device.type == "cpu"
-    require(whole("workers", workers, 1) == 1 or on_cpu, "workers", workers, ONE_ON_A_GPU)

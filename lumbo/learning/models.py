@@ -9,10 +9,11 @@ Inside a network a place on a film is ``(x, y)`` in *film heights* from its uppe
 corner, so nothing depends on the number of pixels; outside it is in pixels.
 """
 
+from collections.abc import Callable
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -68,6 +69,8 @@ __all__ = [
     "NETWORKS",
     "build",
     "initialise",
+    "packed",
+    "unpack",
     "save",
     "load",
 ]
@@ -92,9 +95,12 @@ SPREAD_DEG = 4.0  # expected errors before anything is learnt
 WILD_DEG = 40.0  # an error beyond it pulls no harder
 LEFT = angles.SIDES["left"]  # where everybody faces on a canonical film
 
+_Values = TypeVar("_Values", Tensor, np.ndarray)
+_Module = TypeVar("_Module", bound=nn.Module)
 
-class Prediction(NamedTuple):
-    """What a model says of `n` films.
+
+class Prediction(NamedTuple, Generic[_Values]):
+    """What a model says of `n` films: tensors from a network, arrays from `training.predict`.
 
     angles_deg : (n, 4), SS PT PI LL
     spread_deg : (n, 4), how far off it expects each to be: right in order rather than in size, which
@@ -102,9 +108,9 @@ class Prediction(NamedTuple):
     landmarks_px : (n, 6, 2), or None where a model finds none
     """
 
-    angles_deg: Tensor
-    spread_deg: Tensor
-    landmarks_px: Tensor | None
+    angles_deg: _Values
+    spread_deg: _Values
+    landmarks_px: _Values | None
 
 
 class Network(nn.Module):
@@ -112,15 +118,15 @@ class Network(nn.Module):
 
     All chance is drawn on the host; the score is a function of tensors without a decision that depends on
     their values and without a copy from the host, so that a GPU can replay it as a whole.
+
+    score : returns the training loss on films (n, 1, h, w) with rated landmarks (n, 6, 2), given what was drawn
     """
+
+    score: Callable[..., Tensor]  # (films, landmarks_px, *drawn); how much is drawn differs
 
     def draw(self, n: int, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
         """Draw what the loss on `n` films leaves to chance."""
         return ()
-
-    def score(self, films: Tensor, landmarks_px: Tensor, *drawn: Tensor) -> Tensor:
-        """Return the training loss on films (n, 1, h, w) with rated landmarks (n, 6, 2), given what was drawn."""
-        raise NotImplementedError
 
     def loss(self, films: Tensor, landmarks_px: Tensor, rng: np.random.Generator) -> Tensor:
         """Draw and score: for whoever writes a loop of their own; `training` calls the two themselves."""
@@ -139,7 +145,7 @@ class Regressor(Network):
         self.said = nn.Linear(SEEN, len(angles.ANGLES))
         self.doubt = nn.Linear(SEEN, len(angles.ANGLES))
 
-    def forward(self, films: Tensor) -> Prediction:
+    def forward(self, films: Tensor) -> Prediction[Tensor]:
         """Predict angles from films (n, 1, h, w)."""
         seen = self.seen(pool(self.encoder(pool(films, GLANCE))[-1], POOLED))
         angles_deg = self.said(seen) * UNIT_DEG + constant(TYPICAL_DEG, seen)
@@ -169,7 +175,7 @@ class LandmarkNet(Network):
         self.ends = nn.ModuleList(nn.Linear(SEEN, 4) for _ in range(PAIRS))
         self.doubt = nn.Linear(PAIRS * SEEN, len(angles.ANGLES))
 
-    def forward(self, films: Tensor) -> Prediction:
+    def forward(self, films: Tensor) -> Prediction[Tensor]:
         """Predict landmarks and angles from films (n, 1, h, w)."""
         points = soft_argmax(self.glance(films))
         for _ in range(LOOKS - 1):
@@ -358,7 +364,7 @@ def soft_argmax(heat: Tensor) -> Tensor:
     return torch.stack([(share.sum(2) * x).sum(-1), (share.sum(3) * y).sum(-1)], -1)
 
 
-def blob(places: Tensor, size: tuple[int, int]) -> Tensor:
+def blob(places: Tensor, size: torch.Size | tuple[int, int]) -> Tensor:
     """Normal distribution around each place (n, k, 2) on a heat map, (n, k, h * w); sums to 1."""
     y, x = centres(size, places.device)
     column = (y - places[..., 1:]) ** 2
@@ -367,7 +373,7 @@ def blob(places: Tensor, size: tuple[int, int]) -> Tensor:
     return (-square.flatten(2) / (2 * BLOB**2)).softmax(-1)
 
 
-def centres(size: tuple[int, int], device: torch.device) -> tuple[Tensor, Tensor]:
+def centres(size: torch.Size | tuple[int, int], device: torch.device) -> tuple[Tensor, Tensor]:
     """Say where the rows and the columns of a heat map have their middles, in film heights."""
     y, x = ((torch.arange(cells, device=device) + 0.5) / size[0] for cells in size)
     return y, x
@@ -390,14 +396,13 @@ def laplace(error: Tensor, spread_deg: Tensor) -> Tensor:
     return (error / expected + expected.log()).mean()
 
 
-_LEVEL = (((-PLATE, 0.0), (PLATE, 0.0)),) * (PAIRS - 1) + (
-    ((0.0, 0.0),) * 2,
-)  # where a pair lies on a square
+# Where a pair lies on a square.
+_LEVEL = (((-PLATE, 0.0), (PLATE, 0.0)),) * (PAIRS - 1) + (((0.0, 0.0),) * 2,)
 
-NETWORKS = {"regressor": Regressor, "landmarks": LandmarkNet}
+NETWORKS: dict[str, type[Network]] = {"regressor": Regressor, "landmarks": LandmarkNet}
 
 
-def build(network: str, seed: int) -> nn.Module:
+def build(network: str, seed: int) -> Network:
     """Make a freshly initialised network; the same seed gives the same weights, in any thread."""
     require(network in NETWORKS, "network", network, f"one of {', '.join(NETWORKS)}")
     with torch.device("meta"):
@@ -405,7 +410,7 @@ def build(network: str, seed: int) -> nn.Module:
     return initialise(model.to_empty(device="cpu"), torch.Generator().manual_seed(seed))
 
 
-def initialise(model: nn.Module, generator: torch.Generator) -> nn.Module:
+def initialise(model: _Module, generator: torch.Generator) -> _Module:
     """Draw all weights anew: He et al. 2015 for convolutions and layers; norms 1, biases and doubt 0."""
     for name, layer in model.named_modules():
         if name == "doubt":
@@ -419,6 +424,29 @@ def initialise(model: nn.Module, generator: torch.Generator) -> nn.Module:
     return model
 
 
+def packed(model: nn.Module) -> Tensor:
+    """Return all weights of a model as one vector, in the order of its parameters: what travels in a federation.
+
+    Raises `InputError` where a model has buffers, such as batch statistics: they would stay behind.
+    """
+    buffers = [name for name, _ in model.named_buffers()]
+    require(
+        not buffers, "model.buffers", buffers, "none, such as batch statistics: only weights are averaged"
+    )
+    return nn.utils.parameters_to_vector(model.parameters()).detach()
+
+
+def unpack(weights: Tensor, model: nn.Module) -> None:
+    """Copy a vector that was `packed` into the weights of a model like the one it comes from.
+
+    The weights stay where they lie, as `lumbo.learning.replay` asks; `vector_to_parameters` moves them.
+    """
+    own = list(model.parameters())
+    with torch.no_grad():
+        for value, part in zip(own, weights.split([value.numel() for value in own])):
+            value.copy_(part.view_as(value))
+
+
 def save(path: Path, model: nn.Module, note: dict) -> Path:
     """Write weights and a JSON-able note to a safetensors file, atomically."""
     arrays = {name: value.detach().cpu().numpy() for name, value in model.state_dict().items()}
@@ -426,7 +454,7 @@ def save(path: Path, model: nn.Module, note: dict) -> Path:
     return store.save_tensors(path, arrays, note | {"network": network})
 
 
-def load(path: Path) -> nn.Module:
+def load(path: Path) -> Network:
     """Read a network that `save` wrote.
 
     Raises `InputError` naming the path when the file is unreadable or its weights do not fit.
@@ -434,7 +462,7 @@ def load(path: Path) -> nn.Module:
     arrays, note = store.load_tensors(path)
     network = note.get("network")
     require(network in list(NETWORKS), str(path), f"network {network!r}", f"one of {', '.join(NETWORKS)}")
-    model = build(network, seed=0)
+    model = build(note["network"], seed=0)
     fits = {name: tuple(value.shape) for name, value in model.state_dict().items()}
     found = {name: value.shape for name, value in arrays.items()}
     for name in sorted(fits.keys() | found.keys()):

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 __all__ = ["Work", "each", "run", "forget"]
 
-Work = Callable[[nn.Module, Any], Tensor]
+Work = Callable[[Any, Any], Tensor]  # what is done with a model and what is given
 
 
 def each(act: Callable[[Tensor], Any], given: Any) -> Any:
@@ -65,7 +65,7 @@ class _Recording:
         self.graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self.graph, stream=aside):
             self.result = work(model, self.given)
-        self.gradients = [weight.grad for weight in model.parameters()]
+        self.gradients = [weight.grad for weight in model.parameters()]  # None of a frozen one
         self.places = self._places(model)
 
     def fits(self, model: nn.Module) -> bool:
@@ -73,7 +73,8 @@ class _Recording:
         return self.places == self._places(model)
 
     def _places(self, model: nn.Module) -> list[int]:
-        return [tensor.data_ptr() for tensor in (*model.parameters(), *self.gradients)]
+        tensors = (*model.parameters(), *self.gradients)
+        return [tensor.data_ptr() for tensor in tensors if tensor is not None]
 
     def replay(self, model: nn.Module, given: Any) -> Tensor:
         """Do the work on other inputs of the same shape."""

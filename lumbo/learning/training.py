@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from lumbo import angles, specs, store
-from lumbo.errors import require
+from lumbo.errors import require, whole
 from lumbo.films import radiograph
 from lumbo.films.hospitals import FilmSet
 from lumbo.learning import evaluation, replay
@@ -48,6 +48,7 @@ __all__ = [
     "reset",
     "film_digest",
     "pick_device",
+    "check_workers",
 ]
 
 Seed = tuple[int, ...]
@@ -221,8 +222,8 @@ def descend(
     return history
 
 
-def predict(model: nn.Module, films: np.ndarray, batch: int = FILMS_AT_ONCE) -> Prediction:
-    """Measure films (n, h, w) uint8; the prediction holds float64 arrays instead of tensors.
+def predict(model: nn.Module, films: np.ndarray, batch: int = FILMS_AT_ONCE) -> Prediction[np.ndarray]:
+    """Measure films (n, h, w) uint8; the prediction holds float64 arrays.
 
     Raises
     ------
@@ -249,8 +250,9 @@ def predict(model: nn.Module, films: np.ndarray, batch: int = FILMS_AT_ONCE) -> 
             for i in range(0, len(films), batch)
         ]
     require(bool(parts), "films", films.shape, "at least one film")
-    joined = (None if part[0] is None else torch.cat(part).cpu().double().numpy() for part in zip(*parts))
-    return Prediction(*joined)
+    angles_deg, spread_deg, landmarks_px = zip(*parts)
+    found = None if landmarks_px[0] is None else _joined(landmarks_px)
+    return Prediction(_joined(angles_deg), _joined(spread_deg), found)
 
 
 def validation_mae(model: nn.Module, data: FilmSet) -> float:
@@ -311,6 +313,16 @@ def pick_device(name: str = "auto") -> torch.device:
     present = [device for device, found in there.items() if found]
     require(name == "auto" or name in present, "device", name, f"auto or one of {', '.join(present)}")
     return torch.device(present[-1] if name == "auto" else name)
+
+
+def check_workers(workers: int, device: torch.device) -> None:
+    """Raise `InputError` unless so many models may train at the same moment on a device."""
+    many = whole("workers", workers, 1) > 1
+    require(not many or device.type == "cpu", "workers", workers, "1 on a GPU, which one model keeps busy")
+
+
+def _joined(parts: tuple[Tensor, ...]) -> np.ndarray:
+    return torch.cat(parts).cpu().double().numpy()
 
 
 def _bright(films: Tensor) -> Tensor:

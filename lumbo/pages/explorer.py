@@ -124,7 +124,7 @@ class Pelvis(anywidget.AnyWidget):
         return f"Pelvis({angles}; faces {self.anterior})"
 
     def _repr_mimebundle_(self, **kwargs):
-        data, metadata = super()._repr_mimebundle_(**kwargs)
+        data, metadata = super()._repr_mimebundle_(**kwargs) or ({}, {})
         state = {"landmarks": self.landmarks, "anterior": self.anterior}
         data["text/html"] = static_mount(self._esm, state, f"{self!r}. The figure needs JavaScript.")
         return data, metadata

@@ -187,9 +187,8 @@ def test_what_ships_is_complete_and_of_one_specification():
     assert shipped == ["full"]
     for name in shipped:
         outcome, record = results.reference(name)
-        assert (
-            record["seeds"] == list(jobs.seeds(jobs.size(name)))[: len(record["seeds"])]
-        )  # it grows seed by seed
+        # It grows seed by seed.
+        assert record["seeds"] == list(jobs.seeds(jobs.size(name)))[: len(record["seeds"])]
         assert list(outcome.said) == [
             job for seed in record["seeds"] for job in jobs.of_seed(jobs.size(name), seed)
         ]

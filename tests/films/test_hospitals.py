@@ -10,9 +10,9 @@ from importlib.resources import files
 
 import numpy as np
 import pytest
+from faults import ABSENT, planted
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from faults import ABSENT, planted
 
 from lumbo.angles import lumbopelvic_angles
 from lumbo.errors import InputError

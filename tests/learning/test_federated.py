@@ -16,11 +16,10 @@ from lumbo.learning.federated import (
     Client,
     fedavg,
     local_steps,
-    packed,
     rounds,
-    unpack,
     weighted_mean,
 )
+from lumbo.learning.models import packed, unpack
 from lumbo.learning.training import Plan, fit
 
 SMALL = 32  # height of the films here, pixels
@@ -264,7 +263,7 @@ def test_the_ledger_counts_what_moves(clients, alone, monkeypatch):
     sent, plain = [], weighted_mean
 
     def weighing(updates):
-        for state, share in (kept := list(updates)):
+        for state, _ in (kept := list(updates)):
             sent.append(state.numpy().nbytes)
         return plain(kept)
 
@@ -309,8 +308,9 @@ def test_longer_rounds_are_fewer_and_take_no_more_steps(clients):
 def test_checks_come_after_whole_rounds_and_change_nothing_else(clients, monkeypatch, checks, steps):
     """Seven rounds; a check says the mean loss of its own, and where validation falls the last weights win."""
     plan = replace(PLAN, steps=35, checks=7)
+    falling = iter(range(99, 0, -1))
     with monkeypatch.context() as patch:
-        patch.setattr(training, "validation_mae", lambda *_, left=iter(range(99, 0, -1)): next(left))
+        patch.setattr(training, "validation_mae", lambda *_: next(falling))
         every = averaged(clients, plan, "regressor", carry=True)
         found = averaged(clients, replace(plan, checks=checks), "regressor", carry=True)
     assert [check.steps for check in found[1]] == list(steps)
@@ -326,7 +326,8 @@ def test_checks_come_after_whole_rounds_and_change_nothing_else(clients, monkeyp
 )
 def test_patience_is_the_same_share_of_the_checks(clients, monkeypatch, checks, patience, looked_at, turns):
     """Ten rounds that only get worse: of 20 checks there are but 10, and of patience for 3 of them 2."""
-    monkeypatch.setattr(training, "validation_mae", lambda *_, rising=iter(range(100)): next(rising))
+    rising = iter(range(100))
+    monkeypatch.setattr(training, "validation_mae", lambda *_: next(rising))
     monkeypatch.setattr(training, "run_steps", lambda *_: 0.0)
     plan = replace(PLAN, steps=50, checks=checks, patience=patience)
     _, history, moved = averaged(clients, plan, "regressor")

@@ -534,9 +534,8 @@ def test_the_batch_of_a_prediction_does_not_matter(network, films, untouched):
     whole = predict(model, films.films)
     for batch in (1, 3, 10):
         parts = predict(model, films.films, batch)
-        turned = np.cos(
-            np.radians(parts.angles_deg - whole.angles_deg)
-        )  # untrained plates are steep and short
+        # Untrained plates are steep and short.
+        turned = np.cos(np.radians(parts.angles_deg - whole.angles_deg))
         assert turned.min() > np.cos(np.radians(0.1))
         np.testing.assert_allclose(parts.spread_deg, whole.spread_deg, rtol=1e-3)
         if network == "landmarks":
