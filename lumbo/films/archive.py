@@ -329,6 +329,7 @@ def _ask(sites, split, seed, n, long_side_px, formats) -> dict:
     require(any(counts), "split", split, f"one in which {', '.join(names)} has patients; or give n")
     return {
         "note": NOTE,
+        "films_version": hospitals.frozen()["version"],
         "split": split,
         "seed": seed,
         "long_side_px": long_side_px,
@@ -341,7 +342,7 @@ def _ask(sites, split, seed, n, long_side_px, formats) -> dict:
 
 
 def _key(where: Hospital, long_side_px: int) -> str:
-    """Digest everything that shapes a hospital's films and their files."""
+    """Digest every number that shapes a hospital's films, and their version."""
     frozen = hospitals.frozen()
     return store.content_key(frozen["version"], frozen["today"], asdict(where), long_side_px)
 
@@ -353,7 +354,9 @@ def _asked(folder: Path) -> dict:
         table = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(str(path), str(error), "what `python -m lumbo films` wrote") from error
-    return fields(str(path), table, {"note", "split", "seed", "long_side_px", "formats", "sites"})
+    return fields(
+        str(path), table, {"note", "films_version", "split", "seed", "long_side_px", "formats", "sites"}
+    )
 
 
 def _claim(folder: Path, asked: dict) -> dict:
