@@ -15,7 +15,7 @@ class _Door(ModuleType):
 
     def __setattr__(self, name: str, value: object) -> None:
         """Python hands a package each room that it has loaded."""
-        if isinstance(value, ModuleType):
+        if isinstance(value, ModuleType) and value.__name__ == f"{self.__name__}.{name}":
             value.__dict__.setdefault("__dir__", lambda: list(value.__all__))
         super().__setattr__(name, value)
 

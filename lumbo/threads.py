@@ -1,5 +1,6 @@
 """One thread: small networks and small solids lose more to threads that wait for each other than they win."""
 
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -8,16 +9,25 @@ import torch
 
 __all__ = ["one_thread", "one_thread_each"]
 
+_LOCK = threading.Lock()
+_INSIDE: list[int] = []  # the thread count to restore, then one entry for each that is inside
+
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Let torch compute on one thread here; restore the thread count at the end."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    """Let torch compute on one thread here; the last one to leave restores the thread count."""
+    with _LOCK:
+        if not _INSIDE:
+            _INSIDE.append(torch.get_num_threads())
+        _INSIDE.append(1)
+        torch.set_num_threads(1)
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        with _LOCK:
+            _INSIDE.pop()
+            if len(_INSIDE) == 1:
+                torch.set_num_threads(_INSIDE.pop())
 
 
 @contextmanager

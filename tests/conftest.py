@@ -14,6 +14,12 @@ ROOT = Path(__file__).resolve().parent.parent
 CELL_SECONDS = 300
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        "--old-machine", action="store_true", help="run the notebooks as on a processor from before AVX"
+    )
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     """The checkout."""

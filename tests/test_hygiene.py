@@ -343,7 +343,9 @@ def lumbo_imports(source: str) -> set[str]:
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             found |= {
-                alias.name.removeprefix("lumbo.") for alias in node.names if alias.name.startswith("lumbo.")
+                alias.name.removeprefix("lumbo.")  # a bare `import lumbo` opens every door
+                for alias in node.names
+                if alias.name.split(".")[0] == "lumbo"
             }
         elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "lumbo":
             package = node.module.removeprefix("lumbo").removeprefix(".")
@@ -449,6 +451,11 @@ def test_every_room_is_in_its_wing():
     assert found == {wing: sorted(rooms) for wing, rooms in WINGS.items()}
 
 
+def test_every_wing_says_in_a_line_what_each_room_does():
+    for wing, rooms in WINGS.items():
+        assert re.findall(r"(?m)^(\w+) : \w", getattr(lumbo, wing).__doc__) == list(rooms)
+
+
 def test_the_picture_of_the_package_is_true():
     picture = (ROOT / "CONTRIBUTING.md").read_text().split("## Code")[1].split("```")[1]
     lines = {line.split()[0]: re.split(r" {2,}", line)[1] for line in picture.strip().splitlines()}
@@ -461,6 +468,7 @@ def test_the_picture_of_the_package_is_true():
     [
         "from lumbo.learning import models",
         "from lumbo import learning",
+        "import lumbo",
         "import lumbo.learning.models",
         "from lumbo.learning.models import Net",
         "def f():\n    from lumbo.learning.models import Net",

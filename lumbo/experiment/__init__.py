@@ -1,6 +1,14 @@
 """The paper's experiment, from jobs to claims.  Part three of the book.
 
-The rooms stand in the order in which data passes: each imports only from those before it.
+jobs : sizes, arms, and how one model is trained and tested
+results : what a run leaves, and the results that ship
+provenance : what ties a result to the code
+runner : does all jobs, and goes on where it was stopped
+resampling : what chance draws; intervals and p-values
+tables : errors of every arm and test
+claims : the paper's claims, the rule, the verdicts
+
+A room imports only from those before it.
 """
 
 from lumbo._doors import open_door

@@ -6,7 +6,7 @@ come from.  Tables and verdicts are made from shards alone.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -21,6 +21,7 @@ from lumbo.learning import models
 from lumbo.learning.models import Network
 
 __all__ = [
+    "MADE_BY",
     "NOTED",
     "Outcome",
     "read_outcome",
@@ -32,8 +33,10 @@ __all__ = [
     "seed_of",
     "write_shard",
     "read_shard",
+    "read_note",
 ]
 
+MADE_BY = ("commit", "versions", "hardware")  # what a record says of the code and the machine
 NOTED = {
     *("size", "specification", "films_version", "commit", "versions", "hardware", "seconds", "jobs"),
 }
@@ -85,7 +88,7 @@ def read_run(folder: Path) -> dict:
     Raises `InputError` naming the file that is missing, torn, or of another specification or size.
     """
     shards = shards_in(folder)
-    notes = {path: _read_note(path.with_suffix(".json")) for path in shards}
+    notes = {path: read_note(path.with_suffix(".json")) for path in shards}
     first = notes[shards[0]]
     for path, note in notes.items():
         found, beside = str(path.with_suffix(".json")), read_shard(path)[1]
@@ -96,14 +99,15 @@ def read_run(folder: Path) -> dict:
     seconds = {
         kind: round(sum(note["seconds"][kind] for note in notes.values()), 1) for kind in first["seconds"]
     }
-    return first | {
-        "seeds": list(map(seed_of, shards)),
-        "commit": ", ".join(sorted({str(note["commit"]) for note in notes.values()})),
-        "hardware": _side_by_side(note["hardware"] for note in notes.values()),
-        "versions": _side_by_side(note["versions"] for note in notes.values()),
-        "seconds": seconds,
-        "jobs": {name: job for note in notes.values() for name, job in note["jobs"].items()},
-    }
+    return (
+        first
+        | {
+            "seeds": list(map(seed_of, shards)),
+            "seconds": seconds,
+            "jobs": {name: job for note in notes.values() for name, job in note["jobs"].items()},
+        }
+        | _made_by(notes.values())
+    )
 
 
 def reference(name: str) -> tuple[Outcome, dict]:
@@ -157,6 +161,7 @@ def write_shard(
         arrays[f"truth/{site}"] = test.angles_deg.astype(np.float32)
     trained = [{"job": note["job"], "films": note["films"]} for note in notes.values()]
     note = {"jobs": trained, "specification": origin["specification"]}
+    origin = origin | _made_by([note["origin"] for note in notes.values()])
     kept = {name: {k: note[k] for k in ("seconds", "device", "history")} for name, note in notes.items()}
     store.write_atomic(folder / f"seed{seed}.json", json.dumps(origin | {"jobs": kept}, indent=1).encode())
     store.save_tensors(folder / f"seed{seed}.safetensors", arrays, note)
@@ -186,7 +191,7 @@ def read_shard(path: Path) -> tuple[Outcome, str]:
     return Outcome(said, within, films, by_site("rated"), by_site("truth")), made
 
 
-def _read_note(path: Path) -> dict:
+def read_note(path: Path) -> dict:
     """Read where one shard comes from."""
     try:
         note = json.loads(path.read_text(encoding="utf-8"))
@@ -195,6 +200,16 @@ def _read_note(path: Path) -> dict:
     whole_note = isinstance(note, dict) and note.keys() >= NOTED
     require(whole_note, str(path), sorted(note)[:9], f"what a run writes beside a shard, {sorted(NOTED)}")
     return note
+
+
+def _made_by(notes: Collection[dict]) -> dict:
+    """Put together what records say of the code and the machine: with commas between where they differ."""
+    commits = sorted({str(note["commit"]) for note in notes})
+    return {
+        "commit": ", ".join(commits),
+        "versions": _side_by_side(note["versions"] for note in notes),
+        "hardware": _side_by_side(note["hardware"] for note in notes),
+    }
 
 
 def _side_by_side(tables: Iterable[dict]) -> dict:

@@ -51,7 +51,7 @@ def run(
     device: str = "auto",
     report: Report = lambda job, steps, total: None,
 ) -> Outcome:
-    """Train and test every model of an experiment that `out` does not hold yet.
+    """Train and test every model of an experiment whose predictions ``out/jobs`` does not hold yet.
 
     Parameters
     ----------
@@ -90,10 +90,11 @@ def run(
         require(
             seed in jobs.seeds(what), "seed", seed, f"a whole number from 0 to {len(jobs.seeds(what)) - 1}"
         )
-    if todo := _todo(now, asked):
+    todo = _todo(now, asked)
+    provenance.hold(now.out, what)
+    if todo:
         # Before training, while the checkout holds the code that was imported.
         origin = provenance.origin(what, now.device)
-        provenance.hold(now.out / "fingerprint.json", what)
         for seed, left in todo.items():
             _run_shard(now, seed, left, origin, workers)
     return results.read_outcome(now.out)
@@ -111,8 +112,10 @@ def _todo(now: _Run, asked: Iterable[int]) -> dict[int, list[Job]]:
                 now.report(job.name, now.what.plan.steps, now.what.plan.steps)
             else:
                 left.append(job)
-        whole_shard = all((now.out / f"seed{seed}.{end}").exists() for end in ("json", "safetensors"))
-        if left or not whole_shard:
+        shard, note = (now.out / f"seed{seed}.{end}" for end in ("safetensors", "json"))
+        if note.exists():
+            _read(note, results.read_note)
+        if left or not (shard.exists() and note.exists()):
             todo[seed] = left
     store.make_folder(now.out / "jobs")  # a place that cannot be written to is found now, not after training
     return todo
@@ -126,7 +129,7 @@ def _run_shard(now: _Run, seed: int, todo: list[Job], origin: dict, workers: int
     drawn = time.perf_counter()
     with one_thread_each(workers) as pool:
         try:
-            for done in as_completed([pool.submit(_run_job, now, job) for job in todo]):
+            for done in as_completed([pool.submit(_run_job, now, job, origin) for job in todo]):
                 done.result()
         except BaseException:
             now.stop.set()  # the other jobs end at their next check, which is on disk by then
@@ -134,10 +137,11 @@ def _run_shard(now: _Run, seed: int, todo: list[Job], origin: dict, workers: int
     seconds = {"drawing": round(drawn - began, 1), "training": round(time.perf_counter() - drawn, 1)}
     every, tested = jobs.of_seed(now.what, seed), jobs.tested_films(now.what)
     results.write_shard(now.out, seed, every, tested, origin | {"seconds": seconds})
-    for job in every:  # what a kill at the last moment has left
-        for name in (_UNFINISHED.format(job.name), f".{job.name}."):
-            for path in (now.out / "jobs").glob(f"{name}*"):
-                path.unlink()
+    drafts = [f".seed{seed}.*"]  # what a kill at the last moment has left
+    for job in every:
+        drafts += [f"jobs/{_UNFINISHED.format(job.name)}*", f"jobs/.{job.name}.*"]
+    for path in [path for name in drafts for path in now.out.glob(name)]:
+        path.unlink()
 
 
 def _draw_films(what: Size, todo: list[Job], pool: Executor) -> None:
@@ -154,7 +158,7 @@ def _draw_films(what: Size, todo: list[Job], pool: Executor) -> None:
         drawn.result()
 
 
-def _run_job(now: _Run, job: Job) -> None:
+def _run_job(now: _Run, job: Job, origin: dict) -> None:
     """Train one model, test it everywhere, and put weights and predictions on disk."""
     began = time.perf_counter()
 
@@ -173,6 +177,7 @@ def _run_job(now: _Run, job: Job) -> None:
     who = {"job": asdict(job), "specification": now.key}
     models.save(now.out / "jobs" / f"{job.name}.weights.safetensors", model, who)
     note = who | {
+        "origin": {part: origin[part] for part in results.MADE_BY},
         "films": sum(len(site.train) for site in sites),
         "factors": factors.tolist(),
         "history": history,

@@ -17,8 +17,8 @@ import hashlib
 import io
 import json
 import shutil
+import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
 
@@ -342,9 +342,9 @@ def _ask(sites, split, seed, n, long_side_px, formats) -> dict:
 
 
 def _key(where: Hospital, long_side_px: int) -> str:
-    """Digest every number that shapes a hospital's films, and their version."""
-    frozen = hospitals.frozen()
-    return store.content_key(frozen["version"], frozen["today"], asdict(where), long_side_px)
+    """Digest every number that shapes a hospital's films, and the source that draws and writes them."""
+    films = hospitals.specification(), hospitals.CODE, hospitals.frozen()["version"]
+    return store.content_key(*films, hospitals.numbers(where), long_side_px, _CODE)
 
 
 def _asked(folder: Path) -> dict:
@@ -444,3 +444,6 @@ def _csv(rows: pd.DataFrame) -> bytes:
 
 def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
+
+
+_CODE = store.content_key(sys.modules[__name__])

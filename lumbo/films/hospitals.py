@@ -37,7 +37,9 @@ __all__ = [
     "draw",
     "rate",
     "specification",
+    "numbers",
     "frozen",
+    "CODE",
 ]
 
 Split = Literal["training", "validation", "test"]
@@ -191,7 +193,7 @@ def film_set(
     n = where.patients[split] if n is None else whole("n", n, 0)
     whole("seed", seed, 0)
     radiograph.canvas(long_side_px)
-    key = store.content_key(_values(asdict(where)), _cohorts(), split, seed, n, long_side_px, device, _CODE)
+    key = store.content_key(numbers(where), _cohorts(), split, seed, n, long_side_px, device, CODE)
     names = np.array(populations.cohort_names())
 
     def make():
@@ -265,7 +267,12 @@ def rate(landmarks_px: np.ndarray, where: Hospital, pixel_mm: float, rng: np.ran
 
 def specification() -> str:
     """Digest every number that shapes a film: those of cohorts and hospitals, without titles and sources."""
-    return store.content_key([_values(asdict(h)) for h in hospitals().values()] + [_cohorts()])
+    return store.content_key([numbers(h) for h in hospitals().values()] + [_cohorts()])
+
+
+def numbers(where: Hospital) -> dict:
+    """Return what of a hospital shapes a film: its fields without the texts."""
+    return _values(asdict(where))
 
 
 def frozen() -> dict:
@@ -308,6 +315,6 @@ def _values(table):
 
 
 _STORED = tuple(name for name in FilmSet.__dataclass_fields__ if name not in ("site", "cohort"))
-_CODE = store.content_key(
+CODE = store.content_key(
     errors, specs, angles, populations, anatomy, shapes, raster, radiograph, sys.modules[__name__]
 )

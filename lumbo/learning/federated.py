@@ -84,8 +84,9 @@ def fedavg(
     total, steps = rounds(clients, plan), [local_steps(client, plan) for client in clients]
     checks = min(plan.checks, total)
     plan = replace(plan, checks=checks, patience=-(-plan.patience * checks // plan.checks))
-    bounds = [total * check // checks for check in range(checks + 1)]
-    copies = [copy.deepcopy(model) for _ in (clients if carry else clients[: _UNDER_WAY * workers])]
+    bounds = training.check_bounds(total, checks)
+    at_once = 1 if workers == 1 else _UNDER_WAY * workers
+    copies = [copy.deepcopy(model) for _ in (clients if carry else clients[:at_once])]
     desks = [(net, training.new_optimizer(net, plan)) for net in copies]
 
     def update(k: int, turn: int, start: Tensor) -> tuple[Tensor, Tensor]:

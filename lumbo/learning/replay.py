@@ -40,10 +40,10 @@ def run(work: Work, model: nn.Module, given: Any, device: torch.device) -> Tenso
     """
     if device.type != "cuda":
         return work(model, each(lambda value: value.to(device), given))
-    recorded, shape = _RECORDED.setdefault(model, {}), _tensors(given)[0].shape
-    if shape not in recorded or not recorded[shape].fits(model):
-        recorded[shape] = _Recording(work, model, given, device)
-    return recorded[shape].replay(model, given)
+    recorded, key = _RECORDED.setdefault(model, {}), (work, *(value.shape for value in _tensors(given)))
+    if key not in recorded or not recorded[key].fits(model):
+        recorded[key] = _Recording(work, model, given, device)
+    return recorded[key].replay(model, given)
 
 
 def forget(model: nn.Module) -> None:

@@ -34,6 +34,7 @@ __all__ = [
     "Check",
     "Step",
     "fit",
+    "check_bounds",
     "check_films",
     "run_steps",
     "draw_step",
@@ -127,7 +128,7 @@ def fit(
     check_films("train", train)
     check_films("validation", validation)
     optimizer = new_optimizer(model, plan)
-    bounds = np.linspace(0, plan.steps, plan.checks + 1).astype(int)
+    bounds = check_bounds(plan.steps, plan.checks)
     identity = {
         "seed": list(seed),
         "plan": asdict(plan),
@@ -136,10 +137,19 @@ def fit(
 
     def advance(check: int) -> tuple[int, float]:
         first, last = bounds[check], bounds[check + 1]
-        return int(last), float(run_steps(model, optimizer, train, plan, seed, first, last, plan.steps))
+        return last, float(run_steps(model, optimizer, train, plan, seed, first, last, plan.steps))
 
     progress = Checkpoint(checkpoint, model, {"": optimizer}, identity)
     return descend(model, advance, lambda: validation_mae(model, validation), plan, progress, report)
+
+
+def check_bounds(total: int, checks: int) -> list[int]:
+    """Say after how many of `total` steps, or rounds, each check comes, and 0 before them.
+
+    >>> check_bounds(10, 4)
+    [0, 2, 5, 7, 10]
+    """
+    return [total * check // checks for check in range(checks + 1)]
 
 
 def check_films(name: str, data: FilmSet) -> None:

@@ -1,6 +1,7 @@
 """What the pages show: figures, living and still.
 
-The rooms stand in the order in which data passes: each imports only from those before it.
+figures : arrays become figures of matplotlib
+explorer : figures to drag, with a kernel and without; the pelvis
 """
 
 from lumbo._doors import open_door
