@@ -49,7 +49,8 @@ def entry(room: ModuleType, name: str) -> str:
     """Write the directive of autodoc that describes one name of a room."""
     thing, full = getattr(room, name), f"{room.__name__}.{name}"
     if inspect.isclass(thing):
-        return f".. autoclass:: {full}\n   :members: {', '.join(methods(thing))}"
+        shown = ", ".join(methods(thing))
+        return f".. autoclass:: {full}" + f"\n   :members: {shown}" * bool(shown)
     if inspect.isroutine(thing) or hasattr(thing, "__wrapped__"):
         return f".. autofunction:: {full}"
     return f".. autodata:: {full}\n" + "   :no-value:" * (len(repr(thing)) > VALUE_CHARACTERS)
@@ -58,7 +59,8 @@ def entry(room: ModuleType, name: str) -> str:
 def methods(thing: type) -> list[str]:
     """List what a class defines in public with a docstring of its own."""
     own = {name: value.__doc__ for name, value in vars(thing).items() if value.__doc__ != type(value).__doc__}
-    return [name for name, said in own.items() if said and not name.startswith("_")]
+    told = {name: said for name, said in own.items() if said and not said.startswith("Alias for field")}
+    return [name for name in told if not name.startswith("_")]
 
 
 def rooms(package: ModuleType) -> list[ModuleType]:
@@ -153,7 +155,10 @@ def read_docstring(app: Sphinx, what: str, name: str, thing: object, options, li
         own = set(inspect.signature(thing).parameters)
     except (TypeError, ValueError):  # nothing that is called
         own = set()
-    lines[:] = restructured("\n".join(lines), name, own).split("\n")
+    text = "\n".join(lines)
+    if hasattr(thing, "__path__"):  # a wing, which says in a line what each room does
+        text = re.sub(r"(?m)^(\w+) : ", r"* `\1`: ", text)
+    lines[:] = restructured(text, name, own).split("\n")
 
 
 def setup(app: Sphinx) -> dict:
