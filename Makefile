@@ -18,6 +18,7 @@ help:  ## Say what can be made
 	@echo "PIP_EXTRA (options for pip install, for example another package index; see README.md)"
 
 book: $(READY)  ## Build the book from the committed outputs; warnings are errors
+	rm -rf _build  # else a page that is not read again keeps its dead links, and no warning is given
 	$(BIN)/jupyter-book build . -W -n --keep-going
 	@echo "Open $(CURDIR)/_build/html/index.html"
 

@@ -2,7 +2,7 @@
 
 Wings, in the order of the book: `films` (a population becomes films with known angles), `learning` (a film
 becomes angles, and who trains it), `experiment` (the paper's) and `pages` (figures, living and still); under
-them `angles`, `errors`, `specs` and `store`.  Each room names the chapter that teaches it.  All of them are
+them `angles`, `errors`, `specs`, `store` and `threads`.  Each room names the chapter that teaches it.  All of them are
 loaded when they are asked for: ``lumbo.films.hospitals``, or ``from lumbo.films import hospitals``.
 
 What a first look needs stands at the front as well: ``lumbo.Pelvis()`` is the figure to drag,

@@ -7,12 +7,10 @@ from types import ModuleType
 __all__ = ["open_door"]
 
 
+# In a door every room that is loaded, by whatever import, shows its ``__all__`` alone.  Nothing else is overridden:
+# IPython completes ``lumbo.films.`` only where a module looks names up as usual; and what IPython shows of ``lumbo?``
+# is the docstring of the package, so the class has none.
 class _Door(ModuleType):
-    """A package in which every room that is loaded, by whatever import, shows its ``__all__`` alone.
-
-    Nothing else is overridden: IPython completes ``lumbo.films.`` only where a module looks names up as usual.
-    """
-
     def __setattr__(self, name: str, value: object) -> None:
         """Python hands a package each room that it has loaded."""
         if isinstance(value, ModuleType) and value.__name__ == f"{self.__name__}.{name}":

@@ -83,7 +83,7 @@ class Tolerance:
             return False
         one, other = _value(new), _value(committed)
         decimals, _ = _form(committed)
-        unit = max(_place(one), _place(other)) if decimals else 0
+        unit = max(_place(value) for value in (one, other) if value or not (one or other)) if decimals else 0
         bound = max(unit, self.absolute, self.relative * abs(other))
         if not bound:
             return new == committed or one == other == 0  # -0 is 0

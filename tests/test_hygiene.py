@@ -31,7 +31,7 @@ if importlib.util.find_spec("lumbo") is None:
     subprocess.check_call([sys.executable, "-m", "pip", "install", "--quiet", source])"""
 
 ABSOLUTE = re.compile(r"(?<![\w.])/(home|root|tmp|usr|opt|var|mnt|work|Users|content)/|\b[A-Z]:\\\w+\\")
-IGNORING = {"nbval-ignore-output", "nbval-skip"}
+IGNORING = {f"{who}-{what}" for who in ("nbval", "pytest-validate") for what in ("ignore-output", "skip")}
 
 
 # Notebooks: a check takes a notebook and yields its complaints.
@@ -122,7 +122,7 @@ def keeps_large_payloads_out(notebook):
 def says_why_it_ignores(notebook):
     for cell in code_cells(notebook):
         tagged = IGNORING & set(cell.metadata.get("tags", []))
-        commented = re.search("#.*NBVAL_(IGNORE|SKIP)", cell.source)
+        commented = re.search("#.*(NBVAL|PYTEST_VALIDATE)_(IGNORE|SKIP)", cell.source)
         if (tagged or commented) and not cell.metadata.get("lumbo", {}).get("ignored_because"):
             yield f"cell {cell.id}: an ignored output without metadata.lumbo.ignored_because"
 
@@ -231,6 +231,7 @@ FAULTS = {
     "large payload": (keeps_large_payloads_out, add(outputs=[text_output("x" * (PAYLOAD_BYTES + 1))])),
     "ignored by tag": (says_why_it_ignores, add(tags=["nbval-ignore-output"])),
     "ignored by comment": (says_why_it_ignores, add("# NBVAL_IGNORE_OUTPUT\nx")),
+    "ignored by an old comment": (says_why_it_ignores, add("# PYTEST_VALIDATE_IGNORE_OUTPUT\nx")),
     "bad tolerance": (declares_valid_tolerances, add(lumbo={"tolerance": {"abs": "wide"}})),
     "older format": (is_stored_without_noise, lambda notebook: notebook.update(nbformat_minor=4)),
     "another kernel": (is_stored_without_noise, lambda notebook: notebook.metadata.clear()),
@@ -315,6 +316,11 @@ def test_a_chapter_by_number_is_found(text):
 )
 def test_other_chapters_and_numbers_are_allowed(text):
     assert not NUMBERED.search(text)
+
+
+def test_every_link_of_the_readme_leads_somewhere():
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", (ROOT / "README.md").read_text())
+    assert len(links) > 3 and [link for link in links if not (ROOT / link).exists()] == []
 
 
 def test_the_address_is_the_same_everywhere():

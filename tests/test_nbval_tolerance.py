@@ -212,6 +212,13 @@ def test_arrays_may_become_wider():
     assert agrees(narrow, wide, TENTH) and agrees(wide, narrow, TENTH)
 
 
+@pytest.mark.parametrize("other", ["9.9e-02", "-1.0e-01", "1.0e-02"])
+def test_a_number_that_collapses_to_zero_is_another_one(other):
+    assert not agrees("0.0e+00", other, Tolerance()) and not agrees(other, "0.0e+00", Tolerance())
+    assert agrees("0.0e+00", "0.0e+00", Tolerance()) and agrees("0.0e+00", "-0.0e+00", Tolerance())
+    assert agrees("0.0", "0.1", Tolerance()) and agrees("0.0e+00", "0.1e-04", Tolerance())
+
+
 def test_only_the_offending_number_is_left_to_be_reported():
     assert tolerated("a 1.05 b  9.98", "a 1.00 b 30.00", TENTH) == "a 1.00 b 9.98"
 

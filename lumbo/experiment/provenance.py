@@ -194,7 +194,7 @@ def hold(folder: Path, what: Size) -> None:
     """
     path = folder / "fingerprint.json"
     if not path.exists():
-        results = [*folder.glob("seed*.safetensors"), *folder.glob("jobs/*.predictions.safetensors")]
+        results = [*folder.glob("seed*.safetensors"), *folder.glob("jobs/*.safetensors")]
         allowed = "a new folder, or the fingerprint of the code that made what is here"
         require(not results, str(path), f"no fingerprint beside {len(results)} results", allowed)
         store.write_atomic(path, json.dumps(_identity(what) | fingerprint(), indent=1).encode() + b"\n")
@@ -212,7 +212,7 @@ def read_fingerprint(path: Path) -> dict:
     except (OSError, ValueError) as error:
         raise InputError(str(path), str(error), "a fingerprint that a run wrote") from error
     sections = isinstance(found, dict) and all(_is_section(found.get(name)) for name in TOLERANCES)
-    require(sections, str(path), list(found)[:9], f"a fingerprint, with {', '.join(TOLERANCES)}")
+    require(sections, str(path), str(found)[:99], f"a fingerprint, with {', '.join(TOLERANCES)}")
     return found
 
 

@@ -198,7 +198,12 @@ def read_note(path: Path) -> dict:
     except (OSError, ValueError) as error:
         raise InputError(str(path), str(error), "what a run writes beside a shard") from error
     whole_note = isinstance(note, dict) and note.keys() >= NOTED
-    require(whole_note, str(path), sorted(note)[:9], f"what a run writes beside a shard, {sorted(NOTED)}")
+    require(
+        whole_note,
+        str(path),
+        sorted(note)[:9] if isinstance(note, dict) else note,
+        f"what a run writes beside a shard, {sorted(NOTED)}",
+    )
     return note
 
 

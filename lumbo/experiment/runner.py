@@ -213,7 +213,10 @@ def _done(now: _Run, job: Job) -> bool:
     """Whether the job is finished; refuse to mix results of two specifications."""
     path = prediction_file(now.out, job)
     if path.exists():
-        _same(path, _read(path)[1].get("specification"), now.key)
+        note = _read(path)[1]
+        _same(path, note.get("specification"), now.key)
+        found = note.get("job")
+        require(found == asdict(job), str(path), f"job {found}", f"{asdict(job)}; delete it and run again")
     return path.exists()
 
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 from tiny import TINY, TUNED, tiny
 
+from lumbo import store
 from lumbo.errors import InputError
 from lumbo.experiment import jobs, provenance, runner
 from lumbo.films import hospitals
@@ -190,7 +191,7 @@ def test_a_folder_of_other_code_is_refused_before_anything_is_trained(finished, 
         runner.run(tiny(), folder)
 
 
-@pytest.mark.parametrize("text", ["", "[1]", "{}", '{"films": 3}', BROKEN])
+@pytest.mark.parametrize("text", ["", "[1]", "{}", "null", '{"films": 3}', BROKEN])
 def test_a_ruined_fingerprint_is_named(tmp_path, text):
     path = tmp_path / "fingerprint.json"
     path.write_text(text)
@@ -202,9 +203,15 @@ def test_a_ruined_fingerprint_is_named(tmp_path, text):
 def test_results_without_a_fingerprint_get_none(finished, tmp_path):
     folder = shutil.copytree(finished, tmp_path / "lost")
     (folder / "fingerprint.json").unlink()
-    with pytest.raises(InputError, match="fingerprint.json: got 'no fingerprint beside 7 results'"):
+    with pytest.raises(InputError, match="fingerprint.json: got 'no fingerprint beside 13 results'"):
         runner.run(tiny(), folder)
     assert not (folder / "fingerprint.json").exists()
+
+
+def test_checkpoints_are_results_too(tmp_path):
+    store.write_atomic(tmp_path / "jobs" / "regressor-local-aspen-seed0.unfinished-x.safetensors", b"x")
+    with pytest.raises(InputError, match="fingerprint.json: got 'no fingerprint beside 1 results'"):
+        provenance.hold(tmp_path, tiny())
 
 
 def test_a_finished_folder_is_held_against_the_code_of_today(finished, monkeypatch):

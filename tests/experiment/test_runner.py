@@ -284,10 +284,22 @@ def test_a_ruined_prediction_file_is_named(finished, tmp_path, how):
     assert contents(folder) == contents(finished)
 
 
+def test_the_predictions_of_another_job_are_refused(finished, tmp_path):
+    folder = shutil.copytree(finished, tmp_path / "mixed up")
+    one, other = (
+        folder / "jobs" / f"regressor-local-{site}-seed0.predictions.safetensors"
+        for site in ("birch", "cedar")
+    )
+    shutil.copy(other, one)
+    with pytest.raises(InputError, match="local-birch-seed0.predictions.safetensors: got .*cedar"):
+        run(tiny(), folder)
+
+
 @pytest.fixture
 def checkpoint(tmp_path):
     """Where the first tiny model would keep its progress."""
     what, cpu = tiny(), torch.device("cpu")
+    provenance.hold(tmp_path, what)
     shared = (what, tmp_path, provenance.specification(what), cpu, print, threading.Event())
     return runner._checkpoint(runner._Run(*shared), jobs.of_seed(what, 0)[0])
 
