@@ -14,6 +14,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from lumbo.errors import require
+from lumbo.films import hospitals
 from lumbo.films.hospitals import FilmSet
 from lumbo.learning import training
 from lumbo.learning.checkpoint import Checkpoint
@@ -115,9 +116,10 @@ def fedavg(
         return bounds[check + 1] * sum(steps), sum(means) / len(means)
 
     def validate() -> float:
-        held = [client.validation for client in clients]
-        errors = pool.map(lambda films: training.validation_mae(model, films), held)
-        return sum(len(films) * error for films, error in zip(held, errors)) / sum(map(len, held))
+        held = training.in_batches([client.validation for client in clients])
+        errors = pool.map(lambda part: training.validation_mae(model, hospitals.pool(part)), held)
+        sizes = [sum(map(len, part)) for part in held]
+        return sum(size * error for size, error in zip(sizes, errors)) / sum(sizes)
 
     digests = {c.name: [training.film_digest(c.train), training.film_digest(c.validation)] for c in clients}
     identity = {"seed": list(seed), "plan": asdict(plan), "clients": names, "films": digests, "carry": carry}

@@ -42,6 +42,7 @@ __all__ = [
     "descend",
     "predict",
     "validation_mae",
+    "in_batches",
     "batches",
     "steps_per_epoch",
     "learning_rate",
@@ -269,6 +270,21 @@ def validation_mae(model: nn.Module, data: FilmSet) -> float:
     """Mean absolute error over films and angles against the rated angles, degrees."""
     said = predict(model, data.films).angles_deg
     return float(np.abs(evaluation.angle_errors(said, data.rated_angles_deg)).mean())
+
+
+def in_batches(sets: list[FilmSet]) -> list[list[FilmSet]]:
+    """Put sets of films of one size side by side, in order, until they fill a batch of `predict`.
+
+    In a federation each client measures its own films.  Here several are asked at once, so that many small
+    clients cost no more than few; but for rounding the answers are the same.
+    """
+    parts = [sets[:1]]
+    for films in sets[1:]:
+        full = sum(map(len, parts[-1])) >= FILMS_AT_ONCE
+        if full or films.films.shape[1:] != parts[-1][0].films.shape[1:]:
+            parts.append([])
+        parts[-1].append(films)
+    return parts
 
 
 def batches(n: int, batch: int, seed: Seed, first: int = 0) -> Iterator[np.ndarray]:

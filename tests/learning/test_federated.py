@@ -99,7 +99,21 @@ def test_a_client_counts_by_its_films(clients, monkeypatch):
     assert history[0].loss == pytest.approx(sum(n * n for n in TRAIN) / sum(TRAIN))
 
 
-def test_the_validation_error_counts_each_film_once(clients):
+@pytest.fixture
+def few_at_once(monkeypatch):
+    """The four clients are asked for in three parts: 4, 3 + 2 and 2 films."""
+    monkeypatch.setattr(training, "FILMS_AT_ONCE", 4)
+
+
+def test_small_clients_are_asked_together_where_their_films_are_of_one_size(clients, few_at_once):
+    held = [client.validation for client in clients]
+    other = hospitals.film_set(hospitals.participants()[0], "validation", 0, 2, 2 * SMALL)
+    for sets, sizes in ((held, [1, 2, 1]), ([held[3], other, other, held[3]], [1, 2, 1])):
+        parts = training.in_batches(sets)
+        assert [len(part) for part in parts] == sizes and [one for part in parts for one in part] == sets
+
+
+def test_the_validation_error_counts_each_film_once(clients, few_at_once):
     state, history, _ = averaged(clients, replace(PLAN, steps=5))
     model = models.build("landmarks", 0)
     model.load_state_dict(state)
@@ -185,7 +199,7 @@ def alone(clients):
 
 @pytest.mark.parametrize("carry", [False, True])
 @pytest.mark.parametrize("workers", [2, 4])
-def test_any_number_of_workers_gives_the_same_bits(clients, workers, carry):
+def test_any_number_of_workers_gives_the_same_bits(clients, workers, carry, few_at_once):
     expected, found = averaged(clients, carry=carry), averaged(clients, workers=workers, carry=carry)
     assert same(found[0], expected[0]) and found[1:] == expected[1:]
 
