@@ -37,9 +37,7 @@ __all__ = [
 ]
 
 MADE_BY = ("commit", "versions", "hardware")  # what a record says of the code and the machine
-NOTED = {
-    *("size", "specification", "films_version", "commit", "versions", "hardware", "seconds", "jobs"),
-}
+NOTED = {"size", "specification", "films_version", *MADE_BY, "seconds", "jobs"}  # and what else it must hold
 
 
 @dataclass(frozen=True)
