@@ -2,7 +2,7 @@
 
 Wings, in the order of the book: `films` (a population becomes films with known angles), `learning` (a film
 becomes angles, and who trains it), `experiment` (the paper's) and `pages` (figures, living and still); under
-them `angles`, `errors`, `specs`, `store` and `threads`.  Each room names the chapter that teaches it.  All of them are
+them `angles`, `errors`, `rows`, `specs`, `store` and `threads`.  Each room names the chapter that teaches it.  All of them are
 loaded when they are asked for: ``lumbo.films.hospitals``, or ``from lumbo.films import hospitals``.
 
 What a first look needs stands at the front as well: ``lumbo.Pelvis()`` is the figure to drag,
@@ -12,7 +12,18 @@ What a first look needs stands at the front as well: ``lumbo.Pelvis()`` is the f
 from lumbo._doors import open_door
 
 __version__ = "0.1.0"
-__all__ = ["angles", "errors", "specs", "store", "threads", "films", "learning", "experiment", "pages"]
+__all__ = [
+    "angles",
+    "errors",
+    "rows",
+    "specs",
+    "store",
+    "threads",
+    "films",
+    "learning",
+    "experiment",
+    "pages",
+]
 __all__ += ["Pelvis", "lumbopelvic_angles", "hospital", "film_set"]
 open_door(
     __name__,

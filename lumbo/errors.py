@@ -1,15 +1,39 @@
-"""The one error of the package: something the caller gave cannot be used."""
+"""The one error of the package, and the checks at its doors: what a caller may give.
 
+Whatever comes from outside, from a caller or from a file, is checked where it enters, once: each
+function here returns the value as Python or NumPy would have it, or raises `InputError`.
+"""
+
+import reprlib
 import sys
+from collections.abc import Iterable
 from math import inf
 from numbers import Integral, Real
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-__all__ = ["InputError", "require", "number", "whole", "truth", "text", "fields", "span"]
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = [
+    "InputError",
+    "require",
+    "number",
+    "whole",
+    "truth",
+    "text",
+    "choice",
+    "instance",
+    "array",
+    "fields",
+    "span",
+]
+
+_Kind = TypeVar("_Kind")
+_LONGEST = 300  # letters of a value or of what is allowed that an error quotes
 
 
 class InputError(ValueError):
-    """Name the field, the value found there and what is allowed instead.
+    """Name the field, the value found there and what is allowed instead, in one line.
 
     >>> raise InputError("batch_size", 0, "a whole number from 1")
     Traceback (most recent call last):
@@ -17,7 +41,7 @@ class InputError(ValueError):
     """
 
     def __init__(self, field: str, value: object, allowed: str):
-        super().__init__(f"{field}: got {value!r}; allowed: {allowed}")
+        super().__init__(_one_line(f"{field}: got {_shown(value)}; allowed: {allowed}"))
         self.field, self.value, self.allowed = field, value, allowed
 
     def __reduce__(self):
@@ -43,7 +67,7 @@ def number(field: str, value: Any, low: float, high: float = inf) -> float:
     """
     plain = _plain(value)
     fits = plain is not None and low <= plain <= high and abs(plain) <= sys.float_info.max
-    require(fits, field, value, f"a number from {span(low, high)}")
+    require(fits, field, value, _allowed_number(low, high))
     return float(plain)
 
 
@@ -67,6 +91,86 @@ def text(field: str, value: Any) -> str:
     return value
 
 
+def choice(field: str, value: Any, known: Iterable[str]) -> str:
+    """Return `value` if it is one of the texts in `known`, or raise `InputError` that lists them.
+
+    >>> choice("side", "Left", ("left", "right"))
+    Traceback (most recent call last):
+    lumbo.errors.InputError: side: got 'Left'; allowed: one of left, right
+    """
+    every = list(known)
+    require(isinstance(value, str) and value in every, field, value, f"one of {', '.join(every)}")
+    return str(value)
+
+
+def instance(field: str, value: Any, kind: type[_Kind], example: str = "") -> _Kind:
+    """Return `value` if it is a `kind`, or raise `InputError`; `example` says how to come by one.
+
+    >>> instance("path", 3, str, "'films'")
+    Traceback (most recent call last):
+    lumbo.errors.InputError: path: got 3; allowed: a str, such as 'films'
+    """
+    such = f", such as {example}" if example else ""
+    require(isinstance(value, kind), field, value, f"a {kind.__name__}{such}")
+    return value
+
+
+def array(
+    field: str,
+    values: Any,
+    shape: tuple[int | str, ...],
+    low: float = -inf,
+    high: float = inf,
+    missing: bool = False,
+) -> "np.ndarray":
+    """Return real numbers as a float64 array of a shape, each in [low, high], or raise `InputError`.
+
+    Parameters
+    ----------
+    values : anything that NumPy turns into numbers; complex ones, truths, dates and texts are none
+    shape : the lengths of the axes; one that is named ("n") may have any length from 1.  "..." in
+        front stands for any number of axes of any length.
+    missing : whether NaN is allowed; what a masked array masks is NaN
+
+    >>> array("points", [[1, 2]], ("n", 2)).tolist()
+    [[1.0, 2.0]]
+    >>> array("points", [[1, float("inf")]], ("n", 2), -10, 10)
+    Traceback (most recent call last):
+    lumbo.errors.InputError: points[0, 1]: got inf; allowed: a number from -10 to 10
+    """
+    import numpy as np  # not above: whoever asks for a word of help waits for nothing
+
+    if hasattr(values, "is_floating_point"):  # a tensor, perhaps one that NumPy does not know or cannot reach
+        values = values.detach().cpu()
+        values = values.double() if values.is_floating_point() else values
+    masked = np.ma.getmaskarray(values) if isinstance(values, np.ma.MaskedArray) else None
+    try:
+        found = np.asarray(values if masked is None else np.ma.getdata(values))
+    except (TypeError, ValueError, OverflowError) as error:  # ragged, or no numbers at all
+        raise InputError(field, str(error).splitlines()[0], f"numbers of shape {_shape(shape)}") from error
+    real = found.dtype.kind in "iuf"
+    require(real, field, f"{found.dtype} values", f"real numbers of shape {_shape(shape)}")
+    numbers = found.astype(np.float64, copy=False)
+    if masked is not None:
+        numbers = np.where(masked, np.nan, numbers)
+    free = shape[:1] == ("...",)
+    wanted = shape[1:] if free else shape
+    have = numbers.shape[len(numbers.shape) - len(wanted) :] if free else numbers.shape
+    fits = len(have) == len(wanted) and all(
+        n == want if isinstance(want, int) else n > 0 for n, want in zip(have, wanted)
+    )
+    require(fits, field, numbers.shape, f"numbers of shape {_shape(shape)}")
+    good = (numbers >= low) & (numbers <= high) & (np.abs(numbers) < inf)
+    if missing:
+        good |= np.isnan(numbers)
+    if not good.all():
+        first = tuple(map(int, np.argwhere(~good)[0]))
+        place = f"{field}[{', '.join(map(str, first))}]" if first else field
+        value = "a masked value" if masked is not None and masked[first] else float(numbers[first])
+        require(False, place, value, _allowed_number(low, high) + (" or NaN" if missing else ""))
+    return numbers
+
+
 def fields(
     field: str, table: Any, allowed: set[str], optional: set[str] | frozenset[str] = frozenset()
 ) -> dict:
@@ -87,6 +191,44 @@ def span(low: float, high: float) -> str:
     """
     ends = [low] if low > -inf and high == inf else [low, high]
     return " to ".join(f"{end:g}" if isinstance(end, float) else f"{end}" for end in ends)
+
+
+def _allowed_number(low: float, high: float) -> str:
+    return "a finite number" if (low, high) == (-inf, inf) else f"a number from {span(low, high)}"
+
+
+def _shape(shape: tuple[int | str, ...]) -> str:
+    return f"({', '.join(map(str, shape))}{',' * (len(shape) == 1)})"
+
+
+class _Short(reprlib.Repr):
+    """Long values are cut; arrays, tables and tensors are named by type and shape."""
+
+    def __init__(self):
+        super().__init__()
+        self.maxstring = self.maxother = self.maxlong = _LONGEST
+        self.maxlist = self.maxtuple = self.maxset = self.maxfrozenset = self.maxdict = 12
+
+    def repr_instance(self, x: Any, level: int) -> str:
+        shape, kind = getattr(x, "shape", None), getattr(x, "dtype", "")
+        if isinstance(shape, tuple) and shape:
+            return f"{type(x).__name__} of shape {tuple(shape)} {kind}".strip()
+        return super().repr_instance(x, level)
+
+    repr_ndarray = repr_Tensor = repr_DataFrame = repr_array = repr_instance
+
+
+def _shown(value: object) -> str:
+    """Write a value so that it can stand in a line, whatever it is."""
+    try:
+        return _Short().repr(value)
+    except Exception as error:  # a repr of somebody else's that fails, or one nested too deeply
+        return f"<{type(value).__name__}: {type(error).__name__}>"
+
+
+def _one_line(message: str) -> str:
+    """Escape what would break a line or cannot be printed."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in message)
 
 
 def _plain(value: object) -> Any:

@@ -6,6 +6,7 @@ from math import inf, nan
 
 import numpy as np
 import pytest
+import torch
 
 from lumbo import errors
 from lumbo.errors import InputError, number, text, truth, whole
@@ -32,7 +33,8 @@ def test_a_whole_number_of_any_kind_becomes_an_int(value):
 def test_what_is_no_number_is_refused(value, limits):
     with pytest.raises(InputError) as caught:
         number("x", value, *limits)
-    assert caught.value.field == "x" and caught.value.allowed.startswith("a number from ")
+    assert caught.value.field == "x"
+    assert caught.value.allowed.startswith("a finite number" if limits == (-inf, inf) else "a number from ")
 
 
 @pytest.mark.parametrize("value", [*NO_NUMBERS[:-1], 3.0, np.float64(3), Fraction(7, 2)], ids=repr)
@@ -83,6 +85,85 @@ def test_a_table_has_its_fields_and_no_others(table, field):
     with pytest.raises(InputError) as caught:
         errors.fields("t", table, {"a", "b", "c"}, {"c"})
     assert caught.value.field == field
+
+
+@pytest.mark.parametrize("value", ["Left", "", None, 3, ["left"], b"left", {}], ids=repr)
+def test_a_choice_is_one_of_the_known_texts(value):
+    assert errors.choice("x", np.str_("left"), ("left", "right")) == "left"
+    with pytest.raises(InputError, match="allowed: one of left, right$"):
+        errors.choice("x", value, ("left", "right"))
+
+
+NO_REAL_NUMBERS = [[1j], [True], ["1"], [b"1"], np.array(["2020"], "M8[D]"), [[1], [2, 3]], [None], None, "abc", {},
+                   [10**400], np.zeros(0), [[1.0]], np.array([1, "a"], object), torch.ones(2, dtype=torch.bool)]  # fmt: skip
+
+
+@pytest.mark.parametrize("values", NO_REAL_NUMBERS, ids=repr)
+def test_what_is_no_array_of_real_numbers_is_refused(values):
+    with pytest.raises(InputError, match=r"^x: got .* of shape \(n,\)$"):
+        errors.array("x", values, ("n",))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [1, 2], (1.0, 2.0), np.array([1, 2], np.uint8), np.array([1, 2], np.float16), np.array([1, 2], ">f4"),
+        torch.tensor([1, 2], dtype=torch.bfloat16), torch.tensor([1.0, 2.0], requires_grad=True),
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_real_numbers_of_any_kind_become_float64(values):
+    found = errors.array("x", values, ("n",), 1, 2)
+    assert found.dtype == np.float64 and found.tolist() == [1.0, 2.0]
+
+
+@pytest.mark.parametrize("value", [nan, inf, -inf, 0.99, 2.01])
+def test_the_first_bad_number_is_named_with_its_place(value):
+    with pytest.raises(InputError, match=r"^x\[1, 0\]: got .*; allowed: a number from 1 to 2$"):
+        errors.array("x", [[1, 1], [value, 2]], ("n", 2), 1, 2)
+
+
+def test_what_is_masked_is_missing():
+    values = np.ma.array([1.0, -999.0], mask=[False, True])
+    np.testing.assert_array_equal(errors.array("x", values, ("n",), missing=True), [1.0, nan])
+    with pytest.raises(InputError, match=r"^x\[1\]: got 'a masked value'; allowed: a finite number$"):
+        errors.array("x", values, ("n",))
+
+
+@pytest.mark.parametrize(
+    ("shape", "wanted", "fits"),
+    [
+        ((3, 4), ("n", 4), True), ((0, 4), ("n", 4), False), ((3, 5), ("n", 4), False), ((3,), ("n", 4), False),
+        ((2, 3, 4), ("...", "n", 4), True), ((3, 4), ("...", "n", 4), True), ((0, 3, 4), ("...", "n", 4), True),
+        ((4,), ("...", "n", 4), False), ((), (), True), ((1,), (), False),
+    ],
+)  # fmt: skip
+def test_the_shape_of_an_array(shape, wanted, fits):
+    if fits:
+        assert errors.array("x", np.zeros(shape), wanted).shape == shape
+    else:
+        with pytest.raises(InputError, match=r"^x: got \("):
+            errors.array("x", np.zeros(shape), wanted)
+
+
+class _Rude:
+    def __repr__(self):
+        raise RuntimeError
+
+
+DEEP = []
+for _ in range(5000):
+    DEEP = [DEEP]
+
+
+@pytest.mark.parametrize(
+    "value", [np.zeros((99, 99)), torch.zeros(9, 9), list(range(9999)), "a" * 9999, "a\nb\x1b[0m\udc80", _Rude(), DEEP,
+              10**5000, {"a": np.ones(99)}, ValueError("x\ny")], ids=lambda value: type(value).__name__
+)  # fmt: skip
+def test_an_error_is_one_short_line_whatever_the_value(value):
+    said = str(InputError("some\nfield", value, "less"))
+    assert said.isprintable() and said.startswith("some\\nfield: got ") and len(said) < 500
+    said.encode()
 
 
 def test_an_error_survives_the_way_to_another_process():

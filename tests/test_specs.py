@@ -185,8 +185,8 @@ FAULTS = [
     ("lens.hood", True, "one of focus_mm, stops"),
     ("depth", 12, "one of 8, 16"),
     ("depth", 8.0, "one of 8, 16"),
-    ("shift", inf, "a number from -inf to inf"),
-    ("shift", nan, "a number from -inf to inf"),
+    ("shift", inf, "a finite number"),
+    ("shift", nan, "a finite number"),
     ("notes.eve", 1, "a text"),
     ("colour", "black", "one of corner, depth, digital, lens, mount, name, notes, rolls, shares, shift, shots, size_mm, whites"),
 ]  # fmt: skip

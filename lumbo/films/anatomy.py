@@ -12,6 +12,7 @@ import numpy as np
 from lumbo import angles
 from lumbo.errors import require
 from lumbo.films.populations import Patients
+from lumbo.rows import Rows
 
 __all__ = ["LEVELS", "Spines", "spines", "film_frame", "anatomical_angles", "direction", "in_space"]
 
@@ -31,8 +32,8 @@ _LEAN = np.array([0.30, 0.50, 0.34, 0.12, -0.12, -0.34, -0.50, -0.42, -0.3, -0.2
 _TWIST = 0.4  # degrees of axial rotation at the apex for each degree of the curve
 
 
-@dataclass(frozen=True)
-class Spines:
+@dataclass(frozen=True, eq=False, repr=False)
+class Spines(Rows):
     """`n` patients in the patient frame, millimetres.
 
     Attributes
@@ -54,9 +55,6 @@ class Spines:
     lean_deg: np.ndarray
     twist_deg: np.ndarray
     heads_mm: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.s1_mm)
 
     @property
     def landmarks_mm(self) -> np.ndarray:

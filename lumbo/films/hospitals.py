@@ -12,9 +12,10 @@ from typing import Annotated, Literal, get_args
 import numpy as np
 import torch
 
-from lumbo import angles, errors, specs, store
+from lumbo import angles, errors, rows, specs, store
 from lumbo.errors import fields, require, whole
 from lumbo.films import anatomy, populations, radiograph, raster, shapes
+from lumbo.rows import Rows, join
 from lumbo.specs import Range
 from lumbo.threads import one_thread
 
@@ -82,8 +83,8 @@ class Hospital:
     rater: Annotated[Rater, "who places its landmarks"]
 
 
-@dataclass(frozen=True)
-class FilmSet:
+@dataclass(frozen=True, eq=False, repr=False)
+class FilmSet(Rows):
     """Films of one split of one or more hospitals; all canonical: facing left, bone bright.
 
     films : (n, h, w) uint8, or uint16 from `draw`
@@ -109,19 +110,10 @@ class FilmSet:
     site: np.ndarray
     cohort: np.ndarray
 
-    def __len__(self) -> int:
-        return len(self.films)
-
-    def __getitem__(self, index) -> "FilmSet":
-        """Select films by slice, mask or index array."""
-        return FilmSet(**{name: getattr(self, name)[index] for name in self.__dataclass_fields__})
-
 
 def pool(parts: list[FilmSet]) -> FilmSet:
     """Put film sets one after the other: what centralized training needs and federated training avoids."""
-    return FilmSet(
-        **{name: np.concatenate([getattr(p, name) for p in parts]) for name in FilmSet.__dataclass_fields__}
-    )
+    return join("films", parts)
 
 
 @cache
@@ -290,7 +282,7 @@ def _patients(where, split, rng):
     number[every - 1 :: every] -= 1
     again = populations.follow_up(patients[number], rng)
     back = number < np.arange(CHUNK)
-    return populations.pool([patients, again])[np.arange(CHUNK) + CHUNK * back], number
+    return join("patients", [patients, again])[np.arange(CHUNK) + CHUNK * back], number
 
 
 def _steeper(plate_px, degrees):
@@ -316,5 +308,5 @@ def _values(table):
 
 _STORED = tuple(name for name in FilmSet.__dataclass_fields__ if name not in ("site", "cohort"))
 CODE = store.content_key(
-    errors, specs, angles, populations, anatomy, shapes, raster, radiograph, sys.modules[__name__]
+    errors, rows, specs, angles, populations, anatomy, shapes, raster, radiograph, sys.modules[__name__]
 )

@@ -16,6 +16,7 @@ import numpy as np
 
 from lumbo import store
 from lumbo.errors import fields, number, require, text
+from lumbo.rows import Rows
 
 __all__ = [
     "ANGLES",
@@ -24,7 +25,6 @@ __all__ = [
     "SWITCHES",
     "Cohort",
     "Patients",
-    "pool",
     "draw",
     "draw_mixture",
     "with_angles",
@@ -76,9 +76,9 @@ class Cohort:
     switches: dict
 
 
-@dataclass(frozen=True)
-class Patients:
-    """`n` patients as numbers; ``patients[rows]`` takes a mask, a slice or an index array.
+@dataclass(frozen=True, eq=False, repr=False)
+class Patients(Rows):
+    """`n` patients as numbers.
 
     Attributes
     ----------
@@ -109,22 +109,9 @@ class Patients:
     dome_mm: np.ndarray
     transitional: np.ndarray
 
-    def __len__(self) -> int:
-        return len(self.angles_deg)
-
-    def __getitem__(self, rows) -> "Patients":
-        return Patients(**{name: values[rows] for name, values in vars(self).items()})
-
     def size(self, name: str) -> np.ndarray:
         """Return the size called `name`, shape (n,)."""
         return self.sizes_mm[:, SIZES.index(name)]
-
-
-def pool(groups: list[Patients]) -> Patients:
-    """Join groups of patients, in the order given."""
-    return Patients(
-        **{name: np.concatenate([vars(group)[name] for group in groups]) for name in vars(groups[0])}
-    )
 
 
 # ---------------------------------------------------------------- drawing

@@ -14,7 +14,7 @@ from faults import ABSENT, planted
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lumbo import store
+from lumbo import rows, store
 from lumbo.errors import InputError
 from lumbo.films import populations
 from lumbo.films.populations import (
@@ -370,7 +370,7 @@ def test_large_curves_are_as_rare_as_in_the_clinic(drawn):
 
 @pytest.fixture(scope="module")
 def twice(drawn):
-    patients = populations.pool(list(drawn.values()))
+    patients = rows.join("patients", list(drawn.values()))
     return patients, populations.follow_up(patients, rng(99))
 
 
@@ -444,7 +444,7 @@ def test_patients_can_be_picked_and_pooled():
     assert len(patients) == 6 and len(patients[:0]) == 0
     mask = np.arange(6) % 2 == 0
     same(patients[mask], patients[[0, 2, 4]])
-    same(populations.pool([patients[:2], patients[2:]]), patients)
+    same(rows.join("patients", [patients[:2], patients[2:]]), patients)
     np.testing.assert_array_equal(patients.size("s1_plate"), patients.sizes_mm[:, 1])
 
 
