@@ -9,7 +9,7 @@ What a first look needs stands at the front as well: ``lumbo.Pelvis()`` is the f
 ``lumbo.lumbopelvic_angles(landmarks)`` measures, ``lumbo.film_set(lumbo.hospital("aspen"), "test", n=4)`` draws films.
 """
 
-from lumbo._doors import open_door
+from lumbo import _doors
 
 __version__ = "0.1.0"
 __all__ = [
@@ -25,7 +25,7 @@ __all__ = [
     "pages",
 ]
 __all__ += ["Pelvis", "lumbopelvic_angles", "hospital", "film_set"]
-open_door(
+_doors.open_door(
     __name__,
     Pelvis="pages.explorer",
     lumbopelvic_angles="angles",

@@ -31,7 +31,7 @@ def open_door(package: str, **found_in: str) -> None:
             return getattr(importlib.import_module(f"{package}.{found_in[name]}"), name)
         if name in door.__all__:
             return importlib.import_module(f"{package}.{name}")
-        raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        raise AttributeError(f"module {package!r} has no attribute {name!r}", name=name, obj=door)
 
     door.__class__ = _Door
     door.__dict__.update(__getattr__=load, __dir__=lambda: list(door.__all__))

@@ -13,12 +13,13 @@ import sys
 
 import numpy as np
 
-from lumbo.errors import InputError
+from lumbo.errors import InputError, array, require
 
 __all__ = [
     "LANDMARKS",
     "ANGLES",
     "SIDES",
+    "FARTHEST",
     "lumbopelvic_angles",
     "measure",
     "hip_axis",
@@ -29,31 +30,32 @@ __all__ = [
 LANDMARKS = ("s1_anterior", "s1_posterior", "l1_anterior", "l1_posterior", "head_near", "head_far")
 ANGLES = ("SS", "PT", "PI", "LL")
 SIDES = {"left": -1.0, "right": 1.0}
+FARTHEST = 1e9  # from the origin, in any unit: beyond, float64 rounds the corners of a plate
 
 
-def lumbopelvic_angles(landmarks, anterior: str | None = None):
+def lumbopelvic_angles(landmarks, anterior=None):
     """Measure SS, PT, PI and LL.
 
     Parameters
     ----------
     landmarks : array or tensor, shape (..., 6, 2)
-        Points in the order of `LANDMARKS`, y down, any length unit.  The two femoral
-        heads may be given in either order; a head that is not visible is NaN.
-    anterior : {"left", "right"}, optional
+        Points in the order of `LANDMARKS`, y down, any length unit, at most 1e9.  The two femoral
+        heads may be given in either order; a head that is not visible is NaN, or masked.
+    anterior : {"left", "right"}, or one of them for each set, shape (...), optional
         The side of the image that the patient faces.  By default it is read from S1:
         its anterior corner lies in front of its posterior corner.  That is unambiguous
         while |SS| < 90 degrees; beyond, the plate has turned over: pass the side.
 
     Returns
     -------
-    array or tensor, shape (..., 4), float64 for NumPy input
+    array or tensor, shape (..., 4), float64; a float32 tensor gives float32
         SS, PT, PI, LL in degrees.  PI = PT + SS and LL = SS + L1 tilt hold exactly.
 
     Raises
     ------
     InputError
-        Wrong shape, a coordinate that is not finite, both heads missing, coincident
-        corners, a middle of S1 on the hip axis, an S1 plate exactly vertical
+        Wrong shape, no real numbers, a coordinate that is not finite or too large, both heads
+        missing, coincident corners, a middle of S1 on the hip axis, an S1 plate exactly vertical
         while `anterior` is not given, or an unknown side.
 
     Examples
@@ -86,10 +88,13 @@ def measure(points, side):
 def hip_axis(landmarks):
     """Return the hip axis, shape (..., 2): the midpoint of the two heads, or the one known.
 
+    landmarks : array or tensor, shape (..., 6, 2)
+
     >>> points = np.full((6, 2), np.nan); points[4] = 3, 4
     >>> hip_axis(points).tolist()
     [3.0, 4.0]
     """
+    landmarks = _six(landmarks)
     xp = _library(landmarks)
     near, far = landmarks[..., 4, :], landmarks[..., 5, :]
     known_near = xp.where(xp.isnan(near), far, near)
@@ -98,7 +103,8 @@ def hip_axis(landmarks):
 
 
 def s1_midpoint(landmarks):
-    """Return the middle of the S1 plate, shape (..., 2)."""
+    """Return the middle of the S1 plate, shape (..., 2), of landmarks (..., 6, 2), array or tensor."""
+    landmarks = _six(landmarks)
     return (landmarks[..., 0, :] + landmarks[..., 1, :]) / 2
 
 
@@ -114,7 +120,14 @@ def rotate(landmarks, degrees, center):
     degrees : float or array, shape (...)
     center : array, shape (..., 2)
     """
-    turn = np.radians(np.asarray(degrees))
+    landmarks = array("landmarks", landmarks, ("...", len(LANDMARKS), 2), missing=True)
+    turn = np.radians(array("degrees", degrees, ("...",)))
+    center = array("center", center, ("...", 2))
+    for field, given in (("degrees", turn.shape), ("center", center.shape[:-1])):
+        fits = all(n in (1, have) for n, have in zip(given[::-1], landmarks.shape[-3::-1]))
+        require(
+            fits and len(given) <= landmarks.ndim - 2, field, given, f"one for each of {landmarks.shape[:-2]}"
+        )
     cos, sin = np.cos(turn)[..., None], np.sin(turn)[..., None]
     dx, dy = np.moveaxis(landmarks - np.expand_dims(center, -2), -1, 0)
     moved = np.stack([cos * dx - sin * dy, sin * dx + cos * dy], -1)
@@ -123,19 +136,16 @@ def rotate(landmarks, degrees, center):
 
 def _checked(landmarks):
     """Return landmarks as a float array or tensor, or say what is wrong with them."""
-    torch = sys.modules.get("torch")
-    if torch is not None and isinstance(landmarks, torch.Tensor):
-        xp, points = torch, landmarks if landmarks.is_floating_point() else landmarks.double()
-    else:
-        xp, points = np, _as_numbers(landmarks)
-    if points.ndim < 2 or tuple(points.shape[-2:]) != (len(LANDMARKS), 2):
-        raise InputError("landmarks", tuple(points.shape), "an array of shape (..., 6, 2)")
+    points = _numbers(landmarks)
+    xp = _library(points)
     missing = xp.isnan(points).all(-1)
-    bad = ~xp.isfinite(points).all(-1)
+    bad = ~(abs(points) <= FARTHEST).all(-1)
     bad[..., 4:] &= ~missing[..., 4:] | missing[..., 4:].all(-1)[..., None]
     if bad.any():
-        name = LANDMARKS[int(bad.reshape(-1, 6).any(0).nonzero()[0][0])]
-        raise InputError(f"landmarks.{name}", "not finite", "finite numbers; one head may be NaN")
+        i = int(bad.reshape(-1, 6).any(0).nonzero()[0][0])
+        x, y = points.reshape(-1, 6, 2)[bad.reshape(-1, 6)[:, i]][0, i]
+        allowed = f"finite numbers up to {FARTHEST:g}; one head may be NaN"
+        raise InputError(f"landmarks.{LANDMARKS[i]}", [float(x), float(y)], allowed)
     for i, j, what in ((0, 1, "s1 corners"), (2, 3, "l1 corners")):
         if (points[..., i, :] == points[..., j, :]).all(-1).any():
             raise InputError(f"landmarks.{what}", "the same point twice", "two different points")
@@ -144,11 +154,25 @@ def _checked(landmarks):
     return points
 
 
-def _as_numbers(landmarks):
-    try:
-        return np.asarray(landmarks, dtype=np.float64)
-    except (TypeError, ValueError) as error:  # ragged, or not numbers
-        raise InputError("landmarks", str(error), "numbers of shape (..., 6, 2)") from error
+def _numbers(landmarks):
+    """Return landmarks as float64, or as they are where they are a tensor of float32 or float64."""
+    points = _six(landmarks)
+    torch = sys.modules.get("torch")
+    if torch is None or not isinstance(points, torch.Tensor):
+        return points
+    real = not points.is_complex() and points.dtype != torch.bool
+    require(real, "landmarks", f"{points.dtype} values", "real numbers of shape (..., 6, 2)")
+    return points if points.dtype in (torch.float32, torch.float64) else points.double()
+
+
+def _six(landmarks):
+    """Return landmarks of the right shape, whatever their numbers are: a tensor, or else an array of float64."""
+    torch, shape = sys.modules.get("torch"), (len(LANDMARKS), 2)
+    if torch is None or not isinstance(landmarks, torch.Tensor):
+        return array("landmarks", landmarks, ("...", *shape), missing=True)
+    fits = tuple(landmarks.shape[-2:]) == shape
+    require(fits, "landmarks", tuple(landmarks.shape), "numbers of shape (..., 6, 2)")
+    return landmarks
 
 
 def _library(points):
@@ -163,9 +187,15 @@ def _facing(points, anterior):
         if (side == 0).any():
             raise InputError("anterior", None, "'left' or 'right' where the S1 plate is vertical")
         return side
-    if anterior not in SIDES:
-        raise InputError("anterior", anterior, "'left', 'right' or None")
-    return SIDES[anterior]
+    if isinstance(anterior, str) and anterior in SIDES:
+        return SIDES[anterior]
+    names = np.asarray(anterior)
+    known = names.dtype.kind == "U" and bool(np.isin(names, list(SIDES)).all())
+    fits = names.shape == tuple(points.shape[:-2])
+    allowed = f"'left', 'right' or None, or a side for each of {tuple(points.shape[:-2])}"
+    require(known and fits, "anterior", anterior, allowed)
+    sides = np.where(names == "left", SIDES["left"], SIDES["right"])
+    return sides if isinstance(points, np.ndarray) else points.new_tensor(sides)
 
 
 def _degrees(radians):

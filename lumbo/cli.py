@@ -1,12 +1,14 @@
-"""The command line: ``lumbo reproduce``, ``lumbo claims`` and ``lumbo films``; ``python -m lumbo`` does the same.
+"""The command line: ``lumbo reproduce``, ``claims``, ``films`` and ``cache``; ``python -m lumbo`` does the same.
 
 A command's options, and the modules it needs, are loaded when it is named: ``lumbo --help`` loads none of them.
 """
 
 import argparse
+import os
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -42,16 +44,34 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command; return 0, or 2 after one line that says what is wrong."""
     words = sys.argv[1:] if arguments is None else arguments
     try:
-        options, unknown = _parser(words).parse_known_args(words)
-        require(not unknown, "option", " ".join(unknown), options.usage)
-        options.run(options)
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *_: print(f"lumbo: {message}", file=sys.stderr)
+            _run(words)
+        sys.stdout.flush()
     except InputError as error:
         print(f"lumbo: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("lumbo: stopped; run the same command again to go on from here", file=sys.stderr)
         return 130
+    except (
+        OSError
+    ) as error:  # nobody reads what we print, or its disk is full; files have errors of their own
+        sys.stdout = open(os.devnull, "w")  # else Python tries again at its end
+        if isinstance(error, BrokenPipeError):
+            return 141
+        print(f"lumbo: output: got {error.strerror!r}; allowed: a place with room for it", file=sys.stderr)
+        return 2
     return 0
+
+
+def _run(words: list[str]) -> None:
+    early = bool(words) and words[0].startswith("-") and words[0] not in ("-h", "--help", "--version")
+    allowed = f"a command, {', '.join(COMMANDS)}; its options behind it"
+    require(not early, "command", words[0] if words else "", allowed)
+    options, unknown = _parser(words).parse_known_args(words)
+    require(not unknown, "option", " ".join(unknown), options.usage)
+    options.run(options)
 
 
 def _parser(words: list[str]) -> Parser:
@@ -72,7 +92,7 @@ def _whole(low: int) -> Callable[[str], int]:
     """Make a reader of whole numbers from `low` that says what is allowed."""
 
     def read(text: str) -> int:
-        if not (text.isdecimal() and int(text) >= low):
+        if not (text.isdecimal() and len(text) < 20 and int(text) >= low):
             raise argparse.ArgumentTypeError(f"got {text!r}; allowed: a whole number from {low}")
         return int(text)
 
@@ -163,6 +183,7 @@ def _store_and_show(outcome, out: Path, short: bool) -> None:
     from lumbo import store
     from lumbo.experiment import results, tables
 
+    run = results.read_run(out)
     every = tables.results(outcome, np.random.default_rng(0))
     store.write_atomic(out / "results.csv", every.to_csv(index=False, float_format="%.4f").encode())
     table = tables.overview(outcome, np.random.default_rng(0))
@@ -171,7 +192,7 @@ def _store_and_show(outcome, out: Path, short: bool) -> None:
     if short:
         print(f"{STORED}: what the same models say in the run that ships with the book, after more steps.")
     print(f"All of it: {out}/results.csv\n")
-    _show(tables.endings(outcome, results.read_run(out)))
+    _show(tables.endings(outcome, run))
     print(
         "How far from the end: late_gain is what the best validation MAE fell in the last quarter of the steps."
     )
@@ -217,6 +238,10 @@ def _claims(options) -> None:
     from lumbo.experiment import claims, results, tables
     from lumbo.pages import figures
 
+    for option, path in (("--out", options.out), ("--figure", options.figure)):
+        require(not path.is_dir(), option, str(path), "a file to write")
+    apart = options.out.absolute() != options.figure.absolute()
+    require(apart, "--figure", str(options.figure), "another file than --out")
     registered = claims.read(options.claims)
     outcome, run = results.reference(options.size)
     table = claims.ledger(registered, outcome, np.random.default_rng(0))
@@ -277,6 +302,27 @@ def _films(options) -> None:
     print(archive.NOTE)
 
 
+# ---------------------------------------------------------------------------- cache
+
+
+def _cache_options(show: Parser) -> None:
+    show.add_argument(
+        "--empty", action="store_true", help="delete what is in it; it is made again when needed"
+    )
+
+
+def _cache(options) -> None:
+    """Say where films that were drawn are kept, and how much they take; delete them where that is asked."""
+    from lumbo import store
+
+    found = list(store.cached_files())
+    if options.empty:
+        for path, _ in found:
+            path.unlink(missing_ok=True)
+    what = f"{len(found)} files, {sum(size for _, size in found) / 1e6:,.1f} MB"
+    print(f"{store.cache_folder()}: {what}{' deleted' if options.empty else ''}")
+
+
 COMMANDS = {
     "reproduce": Command(
         "train local, centralized and federated models and compare them", _reproduce_options, _reproduce
@@ -287,4 +333,5 @@ COMMANDS = {
     "films": Command(
         "write films as PNG and DICOM, with landmarks and angles as CSV", _films_options, _films
     ),
+    "cache": Command("show where drawn films are kept, or empty that place", _cache_options, _cache),
 }

@@ -130,7 +130,7 @@ def array(
     values : anything that NumPy turns into numbers; complex ones, truths, dates and texts are none
     shape : the lengths of the axes; one that is named ("n") may have any length from 1.  "..." in
         front stands for any number of axes of any length.
-    missing : whether NaN is allowed; what a masked array masks is NaN
+    missing : whether a number may be NaN, as what a masked array masks; or infinite, unless the limits forbid it
 
     >>> array("points", [[1, 2]], ("n", 2)).tolist()
     [[1.0, 2.0]]
@@ -160,9 +160,8 @@ def array(
         n == want if isinstance(want, int) else n > 0 for n, want in zip(have, wanted)
     )
     require(fits, field, numbers.shape, f"numbers of shape {_shape(shape)}")
-    good = (numbers >= low) & (numbers <= high) & (np.abs(numbers) < inf)
-    if missing:
-        good |= np.isnan(numbers)
+    inside = (numbers >= low) & (numbers <= high)
+    good = inside | np.isnan(numbers) if missing else inside & np.isfinite(numbers)
     if not good.all():
         first = tuple(map(int, np.argwhere(~good)[0]))
         place = f"{field}[{', '.join(map(str, first))}]" if first else field

@@ -21,9 +21,10 @@ import inspect
 from dataclasses import MISSING, dataclass
 from math import inf
 from numbers import Integral
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from lumbo.errors import fields, number, require, span, text, truth, whole
+from lumbo.errors import InputError, fields, number, require, span, text, truth, whole
 
 __all__ = ["Range", "read", "check", "documented"]
 
@@ -51,6 +52,8 @@ def read(cls: type[_Spec], field: str, table: object, **given: object) -> _Spec:
     table : a dict as TOML gives it; a list becomes a tuple, a table within it a specification
     given : the fields that do not stand in the table
 
+    What `cls` checks itself, in ``__post_init__``, it names from its own root, as in "plan.checks".
+
     Raises
     ------
     InputError
@@ -59,7 +62,10 @@ def read(cls: type[_Spec], field: str, table: object, **given: object) -> _Spec:
     hints = _hints(cls)
     found = fields(field, table, hints.keys() - given.keys(), _defaults(cls)) | given
     values = {name: _value(f"{field}.{name}", hints[name], found[name]) for name in hints if name in found}
-    return cls(**values)
+    try:
+        return cls(**values)
+    except InputError as error:  # what fields say together: named from where the table stands
+        raise InputError(_within(field, error.field), error.value, error.allowed) from error
 
 
 def check(spec: _Spec, field: str) -> _Spec:
@@ -86,6 +92,12 @@ def documented(cls: type[_Spec]) -> type[_Spec]:
     return cls
 
 
+def _within(field: str, place: str) -> str:
+    """Name a place in a specification by the path of the specification: ("tiny.plan", "plan.checks")."""
+    _, dot, rest = place.partition(".")
+    return place if place.startswith(f"{field}.") else f"{field}{dot}{rest}"
+
+
 def _hints(cls: Any) -> dict[str, Any]:
     """Annotation of each field, in the order of the class."""
     hints = get_type_hints(cls, include_extras=True)
@@ -103,6 +115,8 @@ def _value(field: str, hint: Any, value: Any, limits: Range = Range(-inf)) -> An
     if kind is Annotated:
         limits = next((part for part in hint.__metadata__ if isinstance(part, Range)), limits)
         return _value(field, parts[0], value, limits)
+    if kind in (Union, UnionType):
+        return _either(field, parts, value, limits)
     if hasattr(kind, "__dataclass_fields__"):
         return check(value, field) if isinstance(value, kind) else read(kind, field, value)
     if kind is tuple:
@@ -112,6 +126,17 @@ def _value(field: str, hint: Any, value: Any, limits: Range = Range(-inf)) -> An
         fields(field, value, set(get_args(parts[0]) or value))  # every key of a Literal, or any text
         return {key: _value(f"{field}.{key}", parts[1], one, limits) for key, one in value.items()}
     return _single(field, kind, parts, value, limits)
+
+
+def _either(field: str, kinds: tuple, value: Any, limits: Range) -> Any:
+    """Return a value as the first of several types that takes it, such as ``str | None``."""
+    allowed = []
+    for kind in kinds:
+        try:
+            return _value(field, kind, value, limits)
+        except InputError as error:
+            allowed.append(error.allowed)
+    raise InputError(field, value, " or ".join(allowed))
 
 
 def _items(field: str, parts: tuple, value: Any) -> zip:
@@ -129,6 +154,9 @@ def _single(field: str, kind: Any, choices: tuple, value: Any, limits: Range) ->
     if kind is Literal:
         known = any(type(value) is type(choice) and value == choice for choice in choices)
         require(known, field, value, f"one of {', '.join(map(str, choices))}")
+        return value
+    if kind is NoneType:
+        require(value is None, field, value, "null")
         return value
     if kind is int:
         return whole(field, value, limits.low, limits.high)

@@ -361,11 +361,88 @@ def test_refuses_what_is_not_an_array_of_numbers(landmarks):
         lumbopelvic_angles(landmarks)
 
 
-@pytest.mark.parametrize("side", ["Left", "", "front", -1])
-def test_refuses_an_unknown_side(side):
+@pytest.mark.parametrize("side", ["Left", "", "front", -1, ["left"], ["left", "right"], {"left"}, True, 1.0])
+@pytest.mark.parametrize("convert", [np.asarray, torch.as_tensor], ids=["numpy", "torch"])
+def test_refuses_an_unknown_side(side, convert):
     with pytest.raises(InputError, match="'left', 'right' or None") as caught:
-        lumbopelvic_angles(BY_HAND, side)
+        lumbopelvic_angles(convert(BY_HAND), side)
     assert (caught.value.field, caught.value.value) == ("anterior", side)
+
+
+@pytest.mark.parametrize("convert", [np.asarray, torch.as_tensor], ids=["numpy", "torch"])
+def test_every_film_of_a_batch_may_have_a_side_of_its_own(convert):
+    sides = ["left", "right", "left"]
+    points = np.stack([film(side, 100, 20, 10) for side in sides])
+    for given_sides in (sides, np.array(sides)):
+        measured = np.asarray(lumbopelvic_angles(convert(points), given_sides))
+        np.testing.assert_allclose(measured, [[100, 20, 120, 110]] * 3, rtol=0, atol=1e-9)
+    with pytest.raises(InputError, match=r"a side for each of \(3,\)$"):
+        lumbopelvic_angles(convert(points), ["left"])
+
+
+def test_a_masked_head_is_a_head_that_is_not_seen():
+    masked = np.ma.array(BY_HAND.copy(), mask=np.zeros((6, 2), bool))
+    masked[5] = np.ma.masked
+    masked.data[5] = -999
+    np.testing.assert_array_equal(lumbopelvic_angles(masked), lumbopelvic_angles(spoiled(head_far=NAN)))
+    masked[0] = np.ma.masked
+    with pytest.raises(InputError, match=r"^landmarks.s1_anterior: got \[nan, nan\]"):
+        lumbopelvic_angles(masked)
+
+
+NO_NUMBERS = {
+    "complex": BY_HAND + 1j, "truths": BY_HAND > 0, "dates": BY_HAND.astype("M8[D]"), "texts": BY_HAND.astype(str),
+    "objects": BY_HAND.astype(object),
+}  # fmt: skip
+NO_NUMBERS_IN_TENSORS = {"complex": torch.tensor(BY_HAND + 1j), "truths": torch.tensor(BY_HAND > 0)}
+
+
+@pytest.mark.parametrize("what", NO_NUMBERS)
+@pytest.mark.parametrize("function", [lumbopelvic_angles, hip_axis, s1_midpoint])
+def test_refuses_what_are_no_real_numbers(what, function):
+    with pytest.raises(InputError, match="^landmarks: got '.*; allowed: real numbers"):
+        function(NO_NUMBERS[what])
+
+
+@pytest.mark.parametrize("what", NO_NUMBERS_IN_TENSORS)
+def test_refuses_tensors_of_no_real_numbers(what):
+    with pytest.raises(InputError, match="^landmarks: got '.*; allowed: real numbers"):
+        lumbopelvic_angles(NO_NUMBERS_IN_TENSORS[what])
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.int16, torch.uint8])
+def test_short_numbers_are_measured_in_float64(kind):
+    points = (torch.tensor(BY_HAND) + 100).to(kind)
+    measured = lumbopelvic_angles(points * 1)
+    assert measured.dtype == torch.float64
+    np.testing.assert_allclose(measured, lumbopelvic_angles(BY_HAND), rtol=0, atol=1e-9)
+    large = 32_760 + 4 * BY_HAND  # sums of two overflow float16
+    exact = lumbopelvic_angles(large.astype(np.float16).astype(float))
+    np.testing.assert_array_equal(lumbopelvic_angles(large.astype(np.float16)), exact)
+    np.testing.assert_array_equal(lumbopelvic_angles(torch.tensor(large).to(torch.float16)), exact)
+
+
+@pytest.mark.parametrize("far", [1.1e9, -1e300, 1.7e308])
+@pytest.mark.parametrize("convert", [np.asarray, torch.as_tensor], ids=["numpy", "torch"])
+def test_refuses_points_so_far_off_that_numbers_round(far, convert):
+    with pytest.raises(
+        InputError, match=r"^landmarks.l1_anterior: got .*; allowed: finite numbers up to 1e\+09"
+    ):
+        lumbopelvic_angles(convert(spoiled(l1_anterior=(far, 1))))
+
+
+@pytest.mark.parametrize(
+    ("landmarks", "degrees", "center", "field"),
+    [
+        (BY_HAND[:5], 1, (0, 0), "landmarks"), (BY_HAND, "x", (0, 0), "degrees"), (BY_HAND, NAN, (0, 0), "degrees"),
+        (BY_HAND, [1, 2], (0, 0), "degrees"), (BY_HAND, 1, (0, 0, 0), "center"), (BY_HAND, 1, (0, INF), "center"),
+        (np.stack([BY_HAND] * 3), [1, 2], (0, 0), "degrees"), (BY_HAND, 1, np.zeros((2, 2)), "center"),
+    ],
+)  # fmt: skip
+def test_rotate_refuses_what_cannot_be_turned(landmarks, degrees, center, field):
+    with pytest.raises(InputError) as caught:
+        rotate(landmarks, degrees, center)
+    assert caught.value.field.split("[")[0] == field
 
 
 def test_a_vertical_plate_is_measured_once_the_side_is_given():

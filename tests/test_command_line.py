@@ -71,7 +71,7 @@ def finished(tmp_path_factory):
 def test_the_module_is_a_command(root):
     done = subprocess.run([sys.executable, "-m", "lumbo"], cwd=root, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "lumbo: the following arguments are required: {reproduce,claims,films}\n"
+    assert done.stderr == "lumbo: the following arguments are required: {reproduce,claims,films,cache}\n"
 
 
 def test_version_and_help(call):
@@ -87,13 +87,13 @@ def test_version_and_help(call):
 @pytest.mark.parametrize(
     "words, found",
     [
-        ([], "arguments are required: {reproduce,claims,films}"),
+        ([], "arguments are required: {reproduce,claims,films,cache}"),
         (["reprodcue"], "invalid choice: 'reprodcue' (choose from"),
         (["reproduce", "--size", "huge"], "size: got 'huge'; allowed: one of tiny, longer, wide"),
         (["reproduce", "--size"], "argument --size: expected one argument"),
         (["reproduce", "--sise", "tiny"], "option: got '--sise tiny'; allowed: reproduce [-h] [--size SIZE]"),
         (["reproduce", "tiny"], "option: got 'tiny'; allowed: reproduce [-h] [--size SIZE]"),
-        (["--workers", "2", "reproduce"], "'2'"),
+        (["--workers", "2", "reproduce"], "command: got '--workers'; allowed: a command, reproduce, claims"),
         (["reproduce", "--workers", "0"], "argument --workers: got '0'; allowed: a whole number from 1"),
         (["reproduce", "--workers", "-2"], "argument --workers: got '-2'; allowed: a whole number from 1"),
         (["reproduce", "--workers", "two"], "argument --workers: got 'two'; allowed: a whole number from 1"),
@@ -104,6 +104,9 @@ def test_version_and_help(call):
             "seed: got 2; allowed: a whole number from 0 to 1",
         ),
         (["claims", "--claims", "no.yml"], "no.yml: got"),
+        (["claims", "--out", "."], "--out: got '.'; allowed: a file to write"),
+        (["claims", "--figure", ".."], "--figure: got '..'; allowed: a file to write"),
+        (["claims", "--out", "x", "--figure", "./x"], "--figure: got 'x'; allowed: another file than --out"),
         (["claims", "--seed", "1"], "option: got '--seed 1'; allowed: claims [-h]"),
         (
             ["reproduce", "--size", "tiny", "--device", "tpu"],
@@ -119,6 +122,8 @@ def test_version_and_help(call):
             ["films", "--out", "x", "--seed", "-1"],
             "argument --seed: got '-1'; allowed: a whole number from 0",
         ),
+        (["films", "--out", "x", "--n", "9" * 5000], "argument --n: got '999"),
+        (["films", "--out", "x", "--n", "9" * 15], "n: got 999999999999999; allowed: a whole number from"),
         (["films", "--out", "x", "--long-side", "250"], "long_side_px: got 250; allowed: a multiple of 16"),
         (["films", "--out", "x", "--format", "png,tiff"], "format: got 'tiff'; allowed: one of png, dicom"),
         (["films", "--out", "x", "--fromat", "png"], "option: got '--fromat png'; allowed: films [-h] --out"),
@@ -131,6 +136,40 @@ def test_what_cannot_be_is_said_in_one_line(call, tmp_path, monkeypatch, words, 
     assert code == 2 and out == [] and len(err) == 1
     assert err[0].startswith("lumbo: ") and found in err[0]
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
+def test_output_that_nobody_takes_is_no_traceback(root):
+    command = [sys.executable, "-m", "lumbo", "cache"]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, cwd=root, stdout=full, stderr=subprocess.PIPE, text=True)
+    said = "lumbo: output: got 'No space left on device'; allowed: a place with room for it\n"
+    assert (done.returncode, done.stderr) == (2, said)
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(command, cwd=root, stdout=writer, stderr=subprocess.PIPE, text=True)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_the_cache_is_shown_and_emptied(call, tmp_path, monkeypatch):
+    monkeypatch.setenv("LUMBO_CACHE", str(tmp_path))
+    (tmp_path / "films").mkdir()
+    (tmp_path / "films" / "mine.safetensors").write_bytes(b"not the cache's")
+    hospitals.film_set(hospitals.hospital("elm"), "test", 0, 2, 64)
+    assert call("cache") == (0, [f"{tmp_path}: 1 files, 0.0 MB"], [])
+    assert call("cache", "--empty") == (0, [f"{tmp_path}: 1 files, 0.0 MB deleted"], [])
+    assert call("cache") == (0, [f"{tmp_path}: 0 files, 0.0 MB"], [])
+    assert [path.name for path in (tmp_path / "films").iterdir()] == ["mine.safetensors"]
+
+
+def test_a_warning_is_one_line(call, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("LUMBO_CACHE", str(tmp_path / "file"))
+    code, out, err = call("cache")
+    assert (code, len(out), err) == (0, 1, [])
+    code, out, err = call("reproduce", "--size", "tiny", "--out", tmp_path / "run", "--quiet", "--workers", 1)
+    assert code == 0 and err and all(line.startswith("lumbo: nothing is kept in the cache: ") for line in err)
 
 
 def test_a_run_prints_the_table_and_stores_all_of_it(call, finished, tmp_path):

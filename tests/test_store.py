@@ -105,6 +105,52 @@ def test_a_file_has_the_permissions_of_any_new_file(tmp_path):
     assert stat.S_IMODE(atomic.stat().st_mode) == stat.S_IMODE(plain.stat().st_mode)
 
 
+NO_PATHS = [None, 3, b"bytes", "", "a\0b", ["list"], True]
+
+
+@pytest.mark.parametrize("path", NO_PATHS, ids=repr)
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda path: store.write_atomic(path, b""), store.make_folder, store.load_tensors, store.read_toml,
+        lambda path: store.save_tensors(path, TENSORS, NOTE), lambda path: store.read_json(path, "us"),
+    ],
+)  # fmt: skip
+def test_what_is_no_path_is_refused(use, path):
+    with pytest.raises(InputError, match="allowed: a path, as text or pathlib.Path$"):
+        use(path)
+
+
+TEXTS = {
+    "missing": None,
+    "no UTF-8": b"\xff\xfe",
+    "torn": b'{"a": [1, ',
+    "deep": b"[" * 100_000,
+    "a number too long": b'{"a": ' + b"9" * 5000 + b"}",
+    "a = a number too long": b"a = " + b"9" * 5000,
+    "a = deep": b"a = " + b"[" * 100_000,
+}
+
+
+@pytest.mark.parametrize("what", TEXTS)
+@pytest.mark.parametrize("read", [store.read_toml, lambda path: store.read_json(path, "a file of ours")])
+def test_a_text_that_cannot_be_read_is_refused_by_name(tmp_path, what, read):
+    path = tmp_path / "text"
+    if TEXTS[what] is not None:
+        path.write_bytes(TEXTS[what])
+    with pytest.raises(InputError) as caught:
+        read(path)
+    assert caught.value.field == str(path) and str(caught.value).isprintable()
+
+
+def test_a_huge_text_is_refused_before_it_is_read(tmp_path, monkeypatch):
+    path = tmp_path / "huge.json"
+    with open(path, "wb") as file:
+        file.truncate(10**10)  # a sparse file
+    with pytest.raises(InputError, match="got 'a huge file'; allowed: at most 33554432 bytes"):
+        store.read_json(path, "us")
+
+
 # ------------------------------------------------------------------------ tensors
 
 KINDS = [np.bool_, np.uint8, np.int16, np.int32, np.int64, np.float16, np.float32, np.float64]
@@ -285,7 +331,25 @@ def test_a_spoilt_entry_is_made_again(cache, spoil):
     path.write_bytes(spoil(path.read_bytes()))
     arrays, note = store.cached_tensors("films", lambda: (TENSORS, {"made": "again"}))
     assert_same(arrays, TENSORS)
-    assert note == {"made": "again"} == store.load_tensors(path)[1]
+    assert note == {"made": "again"} == store.load_tensors(path)[1]["note"]
+
+
+def test_an_entry_under_another_name_is_made_again(cache):
+    store.cached_tensors("one", lambda: ({"a": np.array(1)}, {}))
+    (cache / "one.safetensors").rename(cache / "two.safetensors")
+    assert store.cached_tensors("two", lambda: ({"a": np.array(2)}, {}))[0]["a"] == 2
+
+
+def test_what_is_in_the_cache_is_listed_and_nothing_else(cache, tmp_path):
+    store.cached_tensors("films/one", lambda: (TENSORS, NOTE))
+    store.save_tensors(cache / "weights.safetensors", TENSORS, NOTE)  # somebody's results
+    store.save_tensors(cache / "films" / "moved.safetensors", TENSORS, {"cached": "films/one", "note": {}})
+    (cache / "films" / "torn.safetensors").write_bytes(b"torn")
+    (cache / "films" / "notes.txt").write_text("mine")
+    assert [path.name for path, _ in store.cached_files()] == ["one.safetensors"]
+    assert [size for _, size in store.cached_files()] == [
+        (cache / "films" / "one.safetensors").stat().st_size
+    ]
 
 
 def test_a_make_that_fails_leaves_no_entry(cache):
@@ -295,12 +359,23 @@ def test_a_make_that_fails_leaves_no_entry(cache):
     assert store.cached_tensors("films", lambda: (TENSORS, NOTE))[1] == NOTE
 
 
-def test_an_unusable_cache_folder_is_named(tmp_path, monkeypatch):
+def test_without_a_cache_one_is_warned_and_gets_the_same(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("not a folder")
     monkeypatch.setenv("LUMBO_CACHE", str(tmp_path / "file"))
-    with pytest.raises(InputError) as caught:
-        store.cached_tensors("films", lambda: (TENSORS, NOTE))
-    assert caught.value.field == str(tmp_path / "file")
+    with pytest.warns(RuntimeWarning, match=f"nothing is kept in the cache: {tmp_path / 'file'}: got "):
+        arrays, note = store.cached_tensors("films", lambda: (TENSORS, NOTE | {"size": (1, 2)}))
+    assert_same(arrays, TENSORS)
+    assert note == NOTE | {"size": [1, 2]} and arrays["weights"] is not TENSORS["weights"]
+
+
+def test_without_a_home_one_is_warned_and_gets_the_same(monkeypatch):
+    def homeless():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("LUMBO_CACHE")
+    monkeypatch.setattr(store.Path, "home", homeless)
+    with pytest.warns(RuntimeWarning, match="^nothing is kept in the cache: LUMBO_CACHE: got 'Could not "):
+        assert_same(store.cached_tensors("films", lambda: (TENSORS, NOTE))[0], TENSORS)
 
 
 def test_the_cache_lives_where_the_environment_says(tmp_path, monkeypatch):

@@ -11,7 +11,7 @@ claims : the paper's claims, the rule, the verdicts
 A room imports only from those before it.
 """
 
-from lumbo._doors import open_door
+from lumbo import _doors
 
 __all__ = ["jobs", "results", "provenance", "runner", "resampling", "tables", "claims"]
-open_door(__name__)
+_doors.open_door(__name__)

@@ -12,7 +12,7 @@ calibration : films beside real ones
 A room imports only from those before it.
 """
 
-from lumbo._doors import open_door
+from lumbo import _doors
 
 __all__ = ["populations", "anatomy", "shapes", "raster", "radiograph", "hospitals", "archive", "calibration"]
-open_door(__name__)
+_doors.open_door(__name__)

@@ -1,23 +1,24 @@
 """From the hospitals of ``data_synth`` to films with true and rated landmarks.  Taught in four_hospitals."""
 
 import sys
+import unicodedata
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
 import torch
 
 from lumbo import angles, errors, rows, specs, store
-from lumbo.errors import fields, require, whole
+from lumbo.errors import choice, fields, instance, require, text, whole
 from lumbo.films import anatomy, populations, radiograph, raster, shapes
 from lumbo.rows import Rows, join
 from lumbo.specs import Range
-from lumbo.threads import one_thread
+from lumbo.threads import devices, one_thread
 
 __all__ = [
     "Split",
@@ -25,6 +26,7 @@ __all__ = [
     "SPLITS",
     "ROLES",
     "CHUNK",
+    "LONGEST_NAME",
     "Rater",
     "Hospital",
     "FilmSet",
@@ -47,6 +49,7 @@ Split = Literal["training", "validation", "test"]
 Role = Literal["participant", "outsider"]
 SPLITS, ROLES = get_args(Split), get_args(Role)
 CHUNK = 64  # patients drawn together; a film does not depend on how many are asked for
+LONGEST_NAME = 32  # letters: with split, seed and number behind it, a name must fit into DICOM's 64
 
 
 @specs.documented
@@ -68,19 +71,27 @@ class Rater:
 class Hospital:
     """One hospital as specified in ``data_synth/hospitals/NAME.toml``."""
 
-    name: Annotated[str, "of its file"]
+    name: Annotated[str, "of its file; also in the names of its films"]
     title: Annotated[str, "its name and kind in words"]
     role: Annotated[Role, "trains with the others, or is a test only"]
     patients: Annotated[dict[Split, int], Range(0, 1_000_000), "how many there are for each split"]
     mixture: Annotated[dict[str, float], Range(0, 1), "share of each cohort"]
     implanted: Annotated[float, Range(0, 1), "share of patients with screws and rods"]
     returning: Annotated[
-        float, Range(0, 0.5), "share of the training films on which a patient comes back for a follow-up"
+        float,
+        Range(0, 0.5),
+        "share of the training films on which a patient comes back for a follow-up: 0, or one in 2, 3, ... films",
     ]
     mirrored: Annotated[float, Range(0, 1), "share of films stored with the patient facing right"]
     inverted: Annotated[bool, "whether films are stored as MONOCHROME1"]
     scanner: Annotated[radiograph.Scanner, "its room"]
     rater: Annotated[Rater, "who places its landmarks"]
+
+    def __post_init__(self):
+        _check_name(self.name)
+        specs.check(self, self.name)
+        _check_patients(self)
+        _check_room(self)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -132,8 +143,7 @@ def participants() -> list[Hospital]:
 
 def hospital(name: str) -> Hospital:
     """Return one hospital, or raise `InputError` with the names there are."""
-    require(name in hospitals(), "hospital", name, f"one of {', '.join(hospitals())}")
-    return hospitals()[name]
+    return hospitals()[choice("hospital", name, hospitals())]
 
 
 def read_hospital(path: Path | Traversable) -> Hospital:
@@ -149,18 +159,7 @@ def read_hospital(path: Path | Traversable) -> Hospital:
 
 def check_hospital(name: str, table: dict) -> Hospital:
     """Turn a table into a `Hospital`, or raise `InputError` naming the field."""
-    where = specs.read(Hospital, name, table, name=name)
-    needed = SPLITS if where.role == "participant" else ("test",)
-    for split in needed:
-        whole(f"{name}.patients.{split}", where.patients[split], 1)
-    cohorts, shares = set(populations.cohort_names()), sum(where.mixture.values())
-    fields(f"{name}.mixture", where.mixture, cohorts, cohorts)
-    require(abs(shares - 1) < 1e-9, f"{name}.mixture", shares, "shares that sum to 1")
-    room, (low, high) = where.scanner, where.scanner.window
-    gap = room.source_mm - room.object_mm
-    require(gap >= 500, f"{name}.scanner.object_mm", room.object_mm, "at least 500 mm from the source")
-    require(low < high, f"{name}.scanner.window", room.window, "a low share below a high one")
-    return where
+    return specs.read(Hospital, name, table, name=name)
 
 
 def film_set(
@@ -180,17 +179,27 @@ def film_set(
     n : how many films, by default as many as the hospital has; the first are the same for any `n`.
     long_side_px : height of the film, a multiple of 16
     device : where torch draws; another device than "cpu" gives the same film within rounding
+
+    Raises
+    ------
+    InputError
+        What cannot be drawn, or a cache that holds something else under this name.
     """
-    require(split in SPLITS, "split", split, f"one of {', '.join(SPLITS)}")
-    n = where.patients[split] if n is None else whole("n", n, 0)
-    whole("seed", seed, 0)
-    radiograph.canvas(long_side_px)
+    where, split, seed, long_side_px = _asked(where, split, seed, long_side_px, device)
+    n = where.patients[split] if n is None else whole("n", n, 0, 1_000_000)
     key = store.content_key(numbers(where), _cohorts(), split, seed, n, long_side_px, device, CODE)
     names = np.array(populations.cohort_names())
 
     def make():
-        chunks = range(-(-max(n, 1) // CHUNK))
-        drawn = pool([draw(where, split, seed, chunk, long_side_px, device=device) for chunk in chunks])[:n]
+        starts = range(0, max(n, 1), CHUNK)
+        drawn = pool(
+            [
+                draw(
+                    where, split, seed, start // CHUNK, long_side_px, 8, device, min(CHUNK, max(n, 1) - start)
+                )
+                for start in starts
+            ]
+        )[:n]
         arrays = {name: getattr(drawn, name) for name in _STORED}
         arrays["cohort"] = (drawn.cohort[:, None] == names).argmax(1)
         return arrays, {"site": where.name, "split": split, "seed": seed}
@@ -207,14 +216,23 @@ def draw(
     long_side_px: int,
     bits: int = 8,
     device: str = "cpu",
+    n: int | None = None,
 ) -> FilmSet:
-    """Draw the patients of one chunk, take their films and rate them: always `CHUNK` films.
+    """Draw the patients of one chunk, take their films and rate them: `CHUNK` films, or the first of them.
 
     Each step has a generator of its own.  So two hospitals that differ only in their scanner
     have the same patients and raters, and a film of another size shows the same patient.
+
+    Parameters
+    ----------
+    where, split, seed, long_side_px, device : as for `film_set`
+    chunk : from 0
     bits : 8 or 16, the depth of the grey levels
+    n : only the first n films, which are the same for any n and cost what n films cost; by default all
     """
-    require(bits in (8, 16), "bits", bits, "8 or 16")
+    where, split, seed, long_side_px = _asked(where, split, seed, long_side_px, device)
+    chunk, n = whole("chunk", chunk, 0), CHUNK if n is None else whole("n", n, 1, CHUNK)
+    require(whole("bits", bits, 8, 16) in (8, 16), "bits", bits, "8 or 16")
     name = int.from_bytes(where.name.encode(), "big")
     start = np.random.default_rng([seed, SPLITS.index(split), chunk, name])
     who, body, soft, room, light, lab, archive, rater = start.spawn(8)
@@ -224,26 +242,26 @@ def draw(
     with one_thread(), nullcontext() if device == "cpu" else torch.device(device):
         solids = shapes.solids(spines, body.random(CHUNK) < where.implanted, body)
         solids.append(radiograph.side_marker(where.scanner, exposure, room))
-        matter = radiograph.attenuation(solids, shapes.trunk(spines, soft), where.scanner, exposure)
+        matter = radiograph.attenuation(solids, shapes.trunk(spines, soft), where.scanner, exposure, n)
         signal = radiograph.expose(matter, where.scanner, exposure, light)
         grey = radiograph.develop(signal, where.scanner, exposure, lab)
         films = grey.mul_(2**bits - 1).round_().to(getattr(torch, f"uint{bits}")).cpu().numpy()
     landmarks = radiograph.project(spines.landmarks_mm, where.scanner, exposure)
     rated = rate(landmarks, where, exposure.pixel_mm, rater)
-    return FilmSet(
-        films=films,
-        landmarks_px=landmarks,
-        rated_landmarks_px=rated,
-        angles_deg=angles.lumbopelvic_angles(landmarks, "left"),
-        rated_angles_deg=angles.lumbopelvic_angles(rated, "left"),
-        anatomical_deg=patients.angles_deg,
-        pixel_mm=np.full(CHUNK, exposure.pixel_mm),
-        patient=chunk * CHUNK + number,
-        mirrored=archive.random(CHUNK) < where.mirrored,
-        inverted=np.full(CHUNK, where.inverted),
-        site=np.full(CHUNK, where.name),
-        cohort=patients.cohort,
-    )
+    rows = {
+        "landmarks_px": landmarks,
+        "rated_landmarks_px": rated,
+        "angles_deg": angles.lumbopelvic_angles(landmarks, "left"),
+        "rated_angles_deg": angles.lumbopelvic_angles(rated, "left"),
+        "anatomical_deg": patients.angles_deg,
+        "pixel_mm": np.full(CHUNK, exposure.pixel_mm),
+        "patient": chunk * CHUNK + number,
+        "mirrored": archive.random(CHUNK) < where.mirrored,
+        "inverted": np.full(CHUNK, where.inverted),
+        "site": np.full(CHUNK, where.name),
+        "cohort": patients.cohort,
+    }
+    return FilmSet(films=films, **{name: values[:n] for name, values in rows.items()})
 
 
 def rate(landmarks_px: np.ndarray, where: Hospital, pixel_mm: float, rng: np.random.Generator) -> np.ndarray:
@@ -272,13 +290,65 @@ def frozen() -> dict:
     return store.read_toml(files("data_synth").joinpath("frozen.toml")) | {"today": specification()}
 
 
+def _asked(where, split, seed, long_side_px, device) -> tuple[Hospital, Any, int, int]:
+    """Check what is asked for before anything is drawn."""
+    instance("where", where, Hospital, 'hospital("aspen")')
+    choice("device", device, devices())
+    height, _ = radiograph.canvas(long_side_px)
+    return where, choice("split", split, SPLITS), whole("seed", seed, 0), height
+
+
+def _check_name(name: str) -> None:
+    """A name stands in file names, paths and DICOM, whose texts hold 64 letters."""
+    text("hospital.name", name)
+    allowed = (
+        f"at most {LONGEST_NAME} letters, digits, spaces, dots, _ or -, the first and last no space or dot"
+    )
+    plain = all(unicodedata.category(c)[0] in "LMN" or c in " ._-" for c in name)
+    fits = plain and name.strip(" .") == name and len(name.upper()) <= LONGEST_NAME
+    require(fits, "hospital.name", name, allowed)
+
+
+def _check_patients(where: Hospital) -> None:
+    needed = SPLITS if where.role == "participant" else ("test",)
+    for split in needed:
+        whole(f"{where.name}.patients.{split}", where.patients[split], 1)
+    cohorts, shares = set(populations.cohort_names()), sum(where.mixture.values())
+    fields(f"{where.name}.mixture", where.mixture, cohorts, cohorts)
+    require(abs(shares - 1) < 1e-9, f"{where.name}.mixture", shares, "shares that sum to 1")
+    every = _every(where.returning)
+    exact = every == 0 or (every <= CHUNK and abs(1 / every - where.returning) < 1e-3)
+    require(
+        exact, f"{where.name}.returning", where.returning, f"0, or one in 2 to {CHUNK} films, such as 0.25"
+    )
+
+
+def _check_room(where: Hospital) -> None:
+    """Check that a room is possible, and that its films hold the landmarks of every second patient at least."""
+    field, room = f"{where.name}.scanner", where.scanner
+    gap = room.source_mm - room.object_mm
+    require(gap >= 500, f"{field}.object_mm", room.object_mm, "at least 500 mm from the source")
+    require(room.window[0] < room.window[1], f"{field}.window", room.window, "a low share below a high one")
+    rng = np.random.default_rng(0)
+    points = anatomy.spines(populations.draw_mixture(where.mixture, CHUNK, rng), rng).landmarks_mm
+    seen = points[..., ::2] * radiograph.magnification(points[..., 1], room)
+    needed = np.median(np.ptp(seen, axis=1), axis=0) / (1 - room.shutters)
+    allowed = f"at least {needed[0]:.0f} x {needed[1]:.0f} mm, in which landmarks fit"
+    require(bool((needed <= room.field_mm).all()), f"{field}.field_mm", room.field_mm, allowed)
+
+
+def _every(returning: float) -> int:
+    """Every so many films a patient comes back; 0: none does."""
+    return round(1 / returning) if returning > 1e-3 else 0
+
+
 def _patients(where, split, rng):
     """Draw the patients of a chunk, and their numbers; in training some come back: (patients, number)."""
     number = np.arange(CHUNK)
     patients = populations.draw_mixture(where.mixture, CHUNK, rng)
-    if split != "training" or not where.returning:
+    every = _every(where.returning)
+    if split != "training" or not every:
         return patients, number
-    every = round(1 / where.returning)
     number[every - 1 :: every] -= 1
     again = populations.follow_up(patients[number], rng)
     back = number < np.arange(CHUNK)

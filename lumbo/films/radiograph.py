@@ -114,7 +114,7 @@ class Scanner:
     marker: Annotated[float, Range(0, 1), "share of films with a lead letter for the side"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Exposure:
     """Where each of `n` films was taken.
 
@@ -132,7 +132,7 @@ class Exposure:
 
 def canvas(long_side_px: int) -> tuple[int, int]:
     """Return (height, width) in pixels of every film with this long side."""
-    whole("long_side_px", long_side_px, 32, 2048)
+    long_side_px = whole("long_side_px", long_side_px, 32, 2048)
     require(long_side_px % 16 == 0, "long_side_px", long_side_px, "a multiple of 16")
     return long_side_px, int(long_side_px * ASPECT)
 
@@ -178,14 +178,21 @@ def magnification(y_mm, scanner: Scanner) -> np.ndarray:
 
 
 def attenuation(
-    solids: list[shapes.Solid], trunk: shapes.Trunk, scanner: Scanner, exposure: Exposure
+    solids: list[shapes.Solid],
+    trunk: shapes.Trunk,
+    scanner: Scanner,
+    exposure: Exposure,
+    n: int | None = None,
 ) -> torch.Tensor:
-    """Add up the matter on every ray, (2, n, h, w): mm of soft tissue, mm of bone in excess of it."""
-    n, (height, width) = len(exposure.center_mm), exposure.shape
+    """Add up the matter on every ray, (2, n, h, w): mm of soft tissue, mm of bone in excess of it.
+
+    n : only the first n films, which are the same for any n and cost what n films cost; by default all
+    """
+    n, (height, width) = len(exposure.center_mm[:n]), exposure.shape
     matter = torch.zeros(2, n * height * width)
-    matter[0] = _soft_tissue(trunk, scanner, exposure).flatten()
+    matter[0] = _soft_tissue(trunk, scanner, exposure, n).flatten()
     view = raster.View(
-        exposure.center_mm, exposure.shape, lambda y: magnification(y, scanner) / exposure.pixel_mm
+        exposure.center_mm[:n], exposure.shape, lambda y: magnification(y, scanner) / exposure.pixel_mm
     )
     for solid in solids:
         for target, path in raster.paths(solid, view):
@@ -193,7 +200,7 @@ def attenuation(
                 if share:
                     layer.index_add_(0, target, path, alpha=share)
     matter = matter.view(2, n, height, width)
-    for layer, places, strength in zip(matter, trunk.grain.transpose(1, 0, 2), GRAIN):
+    for layer, places, strength in zip(matter, trunk.grain[:n].transpose(1, 0, 2), GRAIN):
         layer.addcmul_(layer, _grain(places, exposure), value=strength)
     return matter
 
@@ -201,7 +208,10 @@ def attenuation(
 def expose(
     matter: torch.Tensor, scanner: Scanner, exposure: Exposure, rng: np.random.Generator
 ) -> torch.Tensor:
-    """Turn matter into signal (n, h, w), 1 in the open beam: Beer-Lambert, scatter, heel, noise, blur."""
+    """Turn matter into signal (n, h, w), 1 in the open beam: Beer-Lambert, scatter, heel, noise, blur.
+
+    matter : of all films of the exposure, or of the first n; `rng` draws for all of them
+    """
     soft, bone = matter
     primary = torch.zeros_like(soft)
     for weight, mu, more in zip(WEIGHTS, SOFT, BONE):
@@ -210,8 +220,8 @@ def expose(
     signal = primary.add_(veil, alpha=scanner.scatter / scanner.grid / SCATTER_DEPTH_MM)
     signal *= 1 + scanner.heel * torch.linspace(-0.5, 0.5, signal.shape[1])[:, None]
     dose = scanner.photons / signal[:, *_chamber(exposure)].mean((1, 2), keepdim=True)
-    per_pixel = dose * exposure.pixel_mm**2 * _vary(scanner, len(signal), rng)
-    noise = torch.randn(signal.shape, generator=_generator(rng))
+    per_pixel = dose * exposure.pixel_mm**2 * _vary(scanner, exposure, rng)[: len(signal)]
+    noise = _noise(signal.shape, rng)
     signal.addcmul_(noise, torch.sqrt(signal / per_pixel))
     return _blur(signal, scanner.blur_mm / exposure.pixel_mm).clamp_(1e-6, 1)
 
@@ -219,16 +229,20 @@ def expose(
 def develop(
     signal: torch.Tensor, scanner: Scanner, exposure: Exposure, rng: np.random.Generator
 ) -> torch.Tensor:
-    """Turn signal into grey levels in [0, 1], bone bright: logarithm, equalisation, edges, window, gamma."""
-    inside = _inside(exposure)
+    """Turn signal into grey levels in [0, 1], bone bright: logarithm, equalisation, edges, window, gamma.
+
+    signal : of all films of the exposure, or of the first n; `rng` draws for all of them
+    """
+    n = len(signal)
+    inside = _inside(exposure)[:n]
     density = torch.log(signal).neg_()
-    edge = scanner.edge * _vary(scanner, len(signal), rng)
+    edge = scanner.edge * _vary(scanner, exposure, rng)[:n]
     broad, fine = (_smooth(density, width / exposure.pixel_mm) for width in (COMPRESS_MM, EDGE_MM))
     grey = (density * (1 + edge)).addcmul_(fine, edge, value=-1).add_(broad, alpha=-scanner.compress)
     body = (density > SKIN) & (inside > 0)
     low, high = _window(grey, body, scanner)
     grey = grey.sub_(low).div_(high - low).clamp_(0, 1)
-    return grey.pow_(scanner.gamma * _vary(scanner, len(grey), rng)).mul_(inside)
+    return grey.pow_(scanner.gamma * _vary(scanner, exposure, rng)[:n]).mul_(inside)
 
 
 def side_marker(scanner: Scanner, exposure: Exposure, rng: np.random.Generator) -> shapes.Rods:
@@ -264,14 +278,14 @@ _LETTERS = (
 )  # fmt: skip
 
 
-def _soft_tissue(trunk, scanner, exposure):
+def _soft_tissue(trunk, scanner, exposure, n):
     """Path through soft tissue on every pixel (n, h, w), at half the resolution: it has no sharp edge."""
     height, width = exposure.shape
     scale = 2 * exposure.pixel_mm / magnification(0.0, scanner)
-    x = exposure.center_mm[:, :1] + ((width / 2 - 1) / 2 - np.arange(-(-width // 2))) * scale[0]
-    z = exposure.center_mm[:, 1:] + ((height // 2 - 1) / 2 - np.arange(height // 2)) * scale[1]
+    x = exposure.center_mm[:n, :1] + ((width / 2 - 1) / 2 - np.arange(-(-width // 2))) * scale[0]
+    z = exposure.center_mm[:n, 1:] + ((height // 2 - 1) / 2 - np.arange(height // 2)) * scale[1]
     front, back, half_width = (
-        raster.tensor(_smooth_curve(z, trunk.knots_mm, values))[..., None]
+        raster.tensor(_smooth_curve(z, trunk.knots_mm, values[:n]))[..., None]
         for values in (trunk.front_mm, trunk.back_mm, trunk.half_width_mm)
     )
     u = (raster.tensor(x)[:, None] - (front + back) / 2) / ((front - back) / 2)
@@ -279,7 +293,7 @@ def _soft_tissue(trunk, scanner, exposure):
     path = chord * (2 * half_width)
     x, z = raster.tensor(x)[:, None], raster.tensor(z)[:, :, None]
     chest = torch.sigmoid((x - back - WALL_MM) / 5) * torch.sigmoid((front - WALL_MM - x) / 5)
-    for dome in trunk.domes_mm.transpose(1, 0, 2):
+    for dome in trunk.domes_mm[:n].transpose(1, 0, 2):
         crest = raster.tensor(dome)[:, :, None, None]
         fall = (x - crest[:, 0]) / 17
         path *= 1 - LUNG * chest * torch.sigmoid((z - crest[:, 1] + fall * fall) / 4)
@@ -361,13 +375,18 @@ def _inside(exposure):
     return (rows <= half[:, 1:]).float()[:, :, None] * (columns <= half[:, :1]).float()[:, None]
 
 
-def _generator(rng):
-    """A torch generator on the current device: it draws noise three times as fast as NumPy's."""
-    return torch.Generator(torch.get_default_device()).manual_seed(int(rng.integers(2**62)))
+def _noise(shape, rng):
+    """Normal noise on the current device, drawn on the host, so that every device draws the same.
+
+    torch draws three times as fast as NumPy; film after film, so that the first are the same for any number.
+    """
+    generator = torch.Generator("cpu").manual_seed(int(rng.integers(2**62)))
+    return torch.randn(shape, generator=generator, device="cpu").to(torch.get_default_device())
 
 
-def _vary(scanner, n, rng):
-    return raster.tensor(np.exp(rng.normal(0, scanner.spread, (n, 1, 1))))
+def _vary(scanner, exposure, rng):
+    """Factors (n, 1, 1) by which something differs from film to film."""
+    return raster.tensor(np.exp(rng.normal(0, scanner.spread, (len(exposure.center_mm), 1, 1))))
 
 
 def _smooth(films, sigma_px):

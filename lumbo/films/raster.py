@@ -31,7 +31,10 @@ class View:
 
 
 def paths(solid: shapes.Solid, view: View) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Yield (target, path): flat pixels of (n, height, width), and millimetres times density to add there."""
+    """Yield (target, path): flat pixels of (n, height, width), and millimetres times density to add there.
+
+    The solids may be those of more films than the view has: the first are seen.
+    """
     for patch in _patches(solid, view):
         yield patch.target.flatten(), _PATH[type(solid)](patch).flatten()
 
@@ -73,7 +76,7 @@ _FIELDS = {
 
 def _patches(solid, view):
     """Yield the solids that touch their film, small and large ones apart: a group shares one size of box."""
-    rows, film = _rows(solid)
+    rows, film = _rows(solid, len(view.center_mm))
     low, high, y = _BOX[type(solid)](rows, view.center_mm[film], view.px_per_mm)
     scale, size = view.px_per_mm(y), np.array(view.shape[::-1])
     # On the film x points left and z up.
@@ -108,11 +111,12 @@ def _patch(group, film, start, box, scale, view):
     )
 
 
-def _rows(solid):
-    """List the solids that are there (of a density other than 0), and the film of each."""
+def _rows(solid, n):
+    """List the solids of the first `n` films that are there (of a density other than 0), and the film of each."""
     fields = _FIELDS[type(solid)]
     shape = np.shape(getattr(solid, next(iter(fields))))[:2]
-    there = (np.broadcast_to(solid.density, shape) != 0).ravel()
+    there = (np.broadcast_to(solid.density, shape) != 0) & (np.arange(shape[0]) < n)[:, None]
+    there = there.ravel()
     rows = {}
     for name, axes in fields.items():
         values = np.asarray(getattr(solid, name), np.float64)

@@ -11,7 +11,7 @@ federated : federated averaging
 A room imports only from those before it.
 """
 
-from lumbo._doors import open_door
+from lumbo import _doors
 
 __all__ = ["models", "evaluation", "augment", "checkpoint", "replay", "training", "federated"]
-open_door(__name__)
+_doors.open_door(__name__)

@@ -4,7 +4,7 @@ figures : arrays become figures of matplotlib
 explorer : figures to drag, with a kernel and without; the pelvis
 """
 
-from lumbo._doors import open_door
+from lumbo import _doors
 
 __all__ = ["figures", "explorer"]
-open_door(__name__)
+_doors.open_door(__name__)

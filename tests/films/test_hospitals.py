@@ -474,6 +474,19 @@ def test_the_first_films_are_the_same_for_any_number(n, split):
     assert equal(film_set(hospital("aspen"), split, n=n, long_side_px=48), more[:n])
 
 
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("n", [1, 2, 5, 15])
+@pytest.mark.parametrize("name", ["aspen", "fir"])
+def test_the_first_films_of_a_chunk_cost_what_they_cost_and_are_the_same(name, n, bits, monkeypatch):
+    every, seen = draw(hospital(name), "test", 3, 1, 64, bits), []
+    plain = radiograph.expose
+    monkeypatch.setattr(
+        radiograph, "expose", lambda matter, *rest: seen.append(matter.shape) or plain(matter, *rest)
+    )
+    assert draw(hospital(name), "test", 3, 1, 64, bits, n=n) == every[:n]
+    assert seen == [(2, n, 64, 52)]
+
+
 def test_by_default_a_split_has_the_patients_of_its_hospital(empty_cache):
     small = replace(hospital("dogwood"), patients={"training": 3, "validation": 2, "test": 1})
     assert [len(film_set(small, split, long_side_px=32)) for split in SPLITS] == [3, 2, 1]
@@ -573,30 +586,99 @@ def other_cohorts(monkeypatch):
         ("split", {"split": "exam"}),
         ("seed", {"seed": -1}),
         ("seed", {"seed": 0.5}),
+        ("seed", {"seed": True}),
+        ("split", {"split": ["test"]}),
+        ("split", {"split": None}),
         ("n", {"n": -1}),
         ("n", {"n": 2.0}),
+        ("n", {"n": np.int64(-1)}),
         ("long_side_px", {"long_side_px": 100}),
+        ("long_side_px", {"long_side_px": 96.0}),
+        ("device", {"device": "gpu"}),
+        ("device", {"device": None}),
+        ("device", {"device": ["cpu"]}),
+        ("where", {"where": "elm"}),
+        ("where", {"where": None}),
     ],
 )
 def test_impossible_requests_are_refused(field, options, empty_cache):
     with pytest.raises(InputError) as caught:
-        film_set(hospital("elm"), **({"split": "test", "n": 1, "long_side_px": 32} | options))
+        film_set(**({"where": hospital("elm"), "split": "test", "n": 1, "long_side_px": 32} | options))
     assert caught.value.field == field and not empty_cache.exists()
+
+
+@pytest.mark.parametrize(
+    ("field", "options"),
+    [("chunk", {"chunk": -1}), ("chunk", {"chunk": 0.5}), ("n", {"n": 0}), ("n", {"n": CHUNK + 1}), ("bits", {"bits": 8.0})],
+)  # fmt: skip
+def test_impossible_chunks_are_refused(field, options):
+    with pytest.raises(InputError) as caught:
+        draw(
+            **(
+                {"where": hospital("elm"), "split": "test", "seed": 0, "chunk": 0, "long_side_px": 32}
+                | options
+            )
+        )
+    assert caught.value.field == field
+
+
+def test_numbers_of_numpy_are_numbers(empty_cache):
+    kind = np.int64
+    films = film_set(hospital("elm"), np.str_("test"), kind(1), n=kind(3), long_side_px=kind(32))
+    assert films == film_set(hospital("elm"), "test", 1, n=3, long_side_px=32) and len(films) == 3
+    assert len(list((empty_cache / "films").iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", " ", "../../esc", "a/b", "a\\b", "NUL\0", "new\nline", "x" * 33, "ß" * 17, ".hidden", "end.", " blank", "a:b", "a=b",
+     "a^b", "a*b", 'a"b', 7, None, b"elm"], ids=repr
+)  # fmt: skip
+def test_a_name_that_no_file_and_no_archive_can_hold_is_refused(name, empty_cache):
+    with pytest.raises(InputError) as caught:
+        replace(hospital("elm"), name=name)
+    assert caught.value.field == "hospital.name" and not empty_cache.exists()
+
+
+@pytest.mark.parametrize("name", ["NA", "007", "東京", "köln", "St. Mary_2", "x" * 32])
+def test_a_name_is_a_text_and_stays_one(name, empty_cache):
+    where = replace(hospital("elm"), name=name)
+    for _ in ("drawn", "from the cache"):
+        assert film_set(where, "test", n=2, long_side_px=32).site.tolist() == [name] * 2
+
+
+@pytest.mark.parametrize(
+    "change", [{"implanted": 7}, {"returning": -0.1}, {"mirrored": "often"}, {"mixture": {}}]
+)
+def test_a_hospital_built_in_code_is_held_to_the_same(change):
+    (field,) = change
+    with pytest.raises(InputError, match=rf"^elm\.{field}: got "):
+        replace(hospital("elm"), **change)
+
+
+@pytest.mark.parametrize("returning", [0, 0.5, 0.25, 0.333, 1 / 16, np.float64(0.125), 1e-320])
+def test_what_comes_back_is_what_is_said(returning):
+    where = replace(
+        hospital("elm"), role="participant", patients=dict.fromkeys(SPLITS, 64), returning=returning
+    )
+    films = film_set(where, "training", n=CHUNK, long_side_px=32)
+    assert len(films) - len(np.unique(films.patient)) == int(CHUNK * round(float(returning), 2) + 0.7)
 
 
 # ---------------------------------------------------------------- the digest, and what is frozen
 
 
 def other(value):
-    """Another value of the same kind."""
+    """Another value of the same kind, a little smaller."""
     if isinstance(value, tuple):
-        return value[0] + 1, value[1]
-    return not value if isinstance(value, bool) else value + 1
+        return other(value[0]), value[1]
+    return not value if isinstance(value, bool) else value * 0.99 if value else 0.01
 
 
 def test_the_digest_changes_with_every_number_of_a_hospital(monkeypatch):
     """Each scalar field of one hospital in turn."""
-    where, digests = hospital("fir"), [specification()]
+    plain, digests = hospital("fir"), [specification()]
+    where = replace(plain, scanner=replace(plain.scanner, grid=2))  # so that it can be less
     changes = [
         {"implanted": 0.31},
         {"returning": 0.1},
@@ -660,6 +742,10 @@ FAULTS = [
     ("implanted", ABSENT),
     ("returning", 0.6),
     ("returning", ABSENT),
+    ("returning", 0.4),  # one in 2.5 films: none of these can be given
+    ("returning", 0.01),
+    ("returning", 1e-2),
+    ("returning", 0.3),
     ("mirrored", -0.1),
     ("inverted", 1),
     ("inverted", "false"),
@@ -685,6 +771,8 @@ FAULTS = [
     ("scanner.field_mm", [400]),
     ("scanner.field_mm", [400, "500"]),
     ("scanner.field_mm", [4, 500]),
+    ("scanner.field_mm", [100, 100]),
+    ("scanner.field_mm", [390, 330]),
     ("rater", ABSENT),
     ("rater.l1_mm", -1.0),
     ("rater.head_mm", ABSENT),
@@ -753,4 +841,4 @@ def test_an_unreadable_file_is_refused_in_one_line(content, tmp_path):
         (tmp_path / "gum.toml").write_bytes(content)
     with pytest.raises(InputError) as caught:
         read_hospital(tmp_path / "gum.toml")
-    assert caught.value.field == "gum.toml" and "\n" not in str(caught.value)
+    assert caught.value.field == str(tmp_path / "gum.toml") and "\n" not in str(caught.value)
