@@ -9,7 +9,7 @@ READY     := $(VENV)/.ready
 BIN       := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help book test test-old lint notebooks reproduce full claims sample bench clean
+.PHONY: help book test test-old test-lowest lint notebooks reproduce full claims sample bench clean
 
 help:  ## Say what can be made
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -27,6 +27,16 @@ test: $(READY)  ## Run every test: units, properties, notebooks (nbval), the bui
 
 test-old: $(READY)  ## Run the notebooks once more, as on a processor from before AVX
 	$(BIN)/python -m pytest --old-machine tests/test_notebooks.py
+
+test-lowest:  ## Test the package on the lowest versions that pyproject.toml allows, in an environment of its own
+	$(PYTHON) -m venv $(VENV)-lowest
+	$(VENV)-lowest/bin/python -c 'import tomllib; \
+	  lowest = tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"]; \
+	  print("\n".join(name.replace(">=", "==") for name in lowest))' > $(VENV)-lowest/lowest.txt
+	$(VENV)-lowest/bin/python -m pip install --disable-pip-version-check $(PIP_EXTRA) \
+	  -r $(VENV)-lowest/lowest.txt hypothesis nbformat pytest scipy
+	$(VENV)-lowest/bin/python -m pytest tests/test_angles.py tests/test_errors.py tests/test_rows.py tests/test_specs.py \
+	  tests/test_store.py tests/films tests/learning tests/experiment
 
 lint: $(READY)  ## Check style and types: ruff, mypy
 	$(BIN)/ruff check

@@ -239,7 +239,7 @@ def _claims(options) -> None:
     from lumbo.pages import figures
 
     for option, path in (("--out", options.out), ("--figure", options.figure)):
-        require(not path.is_dir(), option, str(path), "a file to write")
+        require(not store.checked_path(path, option).is_dir(), option, str(path), "a file to write")
     apart = options.out.absolute() != options.figure.absolute()
     require(apart, "--figure", str(options.figure), "another file than --out")
     registered = claims.read(options.claims)

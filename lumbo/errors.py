@@ -146,10 +146,17 @@ def array(
     masked = np.ma.getmaskarray(values) if isinstance(values, np.ma.MaskedArray) else None
     try:
         found = np.asarray(values if masked is None else np.ma.getdata(values))
+        if found.dtype == object and all(_plain(value) is not None for value in found.flat):
+            found = found.astype(np.float64)  # fractions, perhaps
     except (TypeError, ValueError, OverflowError) as error:  # ragged, or no numbers at all
         raise InputError(field, str(error).splitlines()[0], f"numbers of shape {_shape(shape)}") from error
-    real = found.dtype.kind in "iuf"
-    require(real, field, f"{found.dtype} values", f"real numbers of shape {_shape(shape)}")
+    real = found.dtype.kind in "iuf" and not _holds_truth(values)
+    require(
+        real,
+        field,
+        f"{found.dtype} values" if found.dtype.kind not in "iuf" else values,
+        f"real numbers of shape {_shape(shape)}",
+    )
     numbers = found.astype(np.float64, copy=False)
     if masked is not None:
         numbers = np.where(masked, np.nan, numbers)
@@ -160,7 +167,7 @@ def array(
         n == want if isinstance(want, int) else n > 0 for n, want in zip(have, wanted)
     )
     require(fits, field, numbers.shape, f"numbers of shape {_shape(shape)}")
-    inside = (numbers >= low) & (numbers <= high)
+    inside = numbers == numbers if (low, high) == (-inf, inf) else (numbers >= low) & (numbers <= high)
     good = inside | np.isnan(numbers) if missing else inside & np.isfinite(numbers)
     if not good.all():
         first = tuple(map(int, np.argwhere(~good)[0]))
@@ -176,6 +183,7 @@ def fields(
     """Return `table` if it is a mapping with every allowed key (optional ones may lack) and no other."""
     require(isinstance(table, dict), field, table, "a table")
     for key in table:
+        require(isinstance(key, str), field, key, "names that are texts")
         require(key in allowed, f"{field}.{key}", table[key], f"one of {', '.join(sorted(allowed))}")
     for key in sorted(allowed - optional):
         require(key in table, f"{field}.{key}", None, "this field is needed")
@@ -190,6 +198,13 @@ def span(low: float, high: float) -> str:
     """
     ends = [low] if low > -inf and high == inf else [low, high]
     return " to ".join(f"{end:g}" if isinstance(end, float) else f"{end}" for end in ends)
+
+
+def _holds_truth(values: Any) -> bool:
+    """Whether True or False stands among the numbers of lists, which NumPy would take for 1 and 0."""
+    if isinstance(values, list | tuple):
+        return any(map(_holds_truth, values))
+    return isinstance(values, bool) or getattr(values, "dtype", None) == bool
 
 
 def _allowed_number(low: float, high: float) -> str:

@@ -6,7 +6,7 @@ from typing import Any, Self, TypeVar
 
 import numpy as np
 
-from lumbo.errors import instance, require
+from lumbo.errors import InputError, instance, require
 
 __all__ = ["Rows", "join"]
 
@@ -65,7 +65,8 @@ _Table = TypeVar("_Table", bound=Rows)
 
 def join(field: str, parts: Sequence[_Table]) -> _Table:
     """Put tables of one kind one after the other; raise `InputError` naming what does not fit."""
-    require(len(parts) > 0, field, parts, "at least one")
+    require(isinstance(parts, list | tuple) and len(parts) > 0, field, parts, "a list of at least one")
+    instance(f"{field}[0]", parts[0], Rows)
     kind = type(parts[0])
     for i, part in enumerate(parts):
         instance(f"{field}[{i}]", part, kind)
@@ -104,7 +105,10 @@ def _index(field: str, rows: Any, n: int) -> Any:
     allowed = f"a row below {n}, a slice, a mask of {n} or an index array"
     if isinstance(rows, slice):
         return rows
-    where = np.asarray(rows)
+    try:
+        where = np.asarray(rows)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{field}[rows]", rows, allowed) from error
     if where.dtype == bool:
         require(where.shape == (n,), f"{field}[mask]", where.shape, allowed)
         return where

@@ -24,7 +24,7 @@ from numbers import Integral
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from lumbo.errors import InputError, fields, number, require, span, text, truth, whole
+from lumbo.errors import InputError, choice, fields, number, require, span, text, truth, whole
 
 __all__ = ["Range", "read", "check", "documented"]
 
@@ -123,7 +123,9 @@ def _value(field: str, hint: Any, value: Any, limits: Range = Range(-inf)) -> An
         return tuple(_value(field, part, one, limits) for part, one in _items(field, parts, value))
     if kind is dict:
         require(isinstance(value, dict), field, value, "a table")
-        fields(field, value, set(get_args(parts[0]) or value))  # every key of a Literal, or any text
+        fields(
+            field, value, set(get_args(parts[0]) or map(str, value))
+        )  # every key of a Literal, or any text
         return {key: _value(f"{field}.{key}", parts[1], one, limits) for key, one in value.items()}
     return _single(field, kind, parts, value, limits)
 
@@ -152,7 +154,9 @@ def _items(field: str, parts: tuple, value: Any) -> zip:
 def _single(field: str, kind: Any, choices: tuple, value: Any, limits: Range) -> Any:
     """Return a value that holds no others."""
     if kind is Literal:
-        known = any(type(value) is type(choice) and value == choice for choice in choices)
+        if all(isinstance(one, str) for one in choices):
+            return choice(field, value, choices)
+        known = any(type(value) is type(one) and value == one for one in choices)
         require(known, field, value, f"one of {', '.join(map(str, choices))}")
         return value
     if kind is NoneType:

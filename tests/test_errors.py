@@ -94,7 +94,7 @@ def test_a_choice_is_one_of_the_known_texts(value):
         errors.choice("x", value, ("left", "right"))
 
 
-NO_REAL_NUMBERS = [[1j], [True], ["1"], [b"1"], np.array(["2020"], "M8[D]"), [[1], [2, 3]], [None], None, "abc", {},
+NO_REAL_NUMBERS = [[1j], [True], [2.0, True], (1, np.False_), [np.True_, 3], ["1"], [b"1"], np.array(["2020"], "M8[D]"), [[1], [2, 3]], [None], None, "abc", {},
                    [10**400], np.zeros(0), [[1.0]], np.array([1, "a"], object), torch.ones(2, dtype=torch.bool)]  # fmt: skip
 
 
@@ -107,7 +107,7 @@ def test_what_is_no_array_of_real_numbers_is_refused(values):
 @pytest.mark.parametrize(
     "values",
     [
-        [1, 2], (1.0, 2.0), np.array([1, 2], np.uint8), np.array([1, 2], np.float16), np.array([1, 2], ">f4"),
+        [1, 2], (1.0, 2.0), [Fraction(1), 2], np.array([1, 2], np.uint8), np.array([1, 2], np.float16), np.array([1, 2], ">f4"),
         torch.tensor([1, 2], dtype=torch.bfloat16), torch.tensor([1.0, 2.0], requires_grad=True),
     ],
     ids=repr,

@@ -102,7 +102,7 @@ def test_joining_puts_tables_one_after_the_other():
 @pytest.mark.parametrize(
     ("parts", "said"),
     [
-        ([], "^notes: got \\[\\]; allowed: at least one$"),
+        ([], "^notes: got \\[\\]; allowed: a list of at least one$"),
         ([notes(), None], r"^notes\[1\]: got None; allowed: a Notes$"),
         ([notes(), Pages(notes(), np.arange(4))], r"^notes\[1\]: got Pages"),
         (

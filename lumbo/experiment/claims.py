@@ -6,6 +6,7 @@ lie; the verdict follows from its interval and p-value by `verdict` and by nothi
 
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, replace
 from datetime import date
@@ -19,11 +20,11 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from lumbo import specs
-from lumbo.errors import InputError, fields, number, require, text
+from lumbo import specs, store
+from lumbo.errors import InputError, array, choice, fields, instance, number, require, text, whole
 from lumbo.experiment import resampling, tables
 from lumbo.experiment.resampling import Estimate
-from lumbo.experiment.results import Outcome
+from lumbo.experiment.results import Outcome, noted
 from lumbo.experiment.tables import Reading
 from lumbo.learning import models
 from lumbo.specs import Range, documented
@@ -67,6 +68,7 @@ _NEEDED = {  # by kind: the fields it needs besides those of every claim
     "none": {"verdict", "because"},
 }
 _OPTIONAL = {"because", "note", "cell"}  # fields that every kind may have
+_PRINTED = (*COLUMNS, "seeds", *(f"student_{name}" for name in ALONE))  # columns of `ledger`
 
 
 @dataclass(frozen=True)
@@ -168,10 +170,11 @@ def read(path: Path | None = None) -> Claims:
     InputError
         Naming file or field, the value, and what is allowed.
     """
-    place = path or files("data_synth").joinpath("claims.yml")
+    place = files("data_synth").joinpath("claims.yml") if path is None else path
+    content = store.read_text(place, "a readable YAML file")
     try:
-        table = yaml.safe_load(place.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        table = yaml.load(content, _Plain)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InputError(str(place), str(error), "a readable YAML file") from error
     fields("claims.yml", table, {"protocol", "claims"})
     listed = isinstance(table["claims"], list) and table["claims"]
@@ -185,6 +188,22 @@ def read(path: Path | None = None) -> Claims:
     return Claims(_protocol(table["protocol"]), found)
 
 
+class _Plain(yaml.SafeLoader):
+    """YAML without aliases, of which a few can stand for a billion values, and with every key once."""
+
+    def compose_node(self, parent, index):
+        if self.check_event(yaml.AliasEvent):
+            mark = self.peek_event().start_mark
+            raise yaml.composer.ComposerError(None, None, "an alias; write it out", mark)
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node, deep=False):
+        for name, times in Counter(str(key.value) for key, _ in node.value).items():
+            if times > 1:
+                raise yaml.constructor.ConstructorError(None, None, f"{name} twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
 def _protocol(table: object) -> Protocol:
     given = fields("protocol", table, set(Protocol.__dataclass_fields__))
     _digest("protocol.films", given["films"])
@@ -195,8 +214,7 @@ def _protocol(table: object) -> Protocol:
     when = "a date such as 2026-01-31 once the specification is fixed, else null"
     require(dated, "protocol.fixed", day, when)
     text("protocol.seen", given["seen"])
-    known = list(models.NETWORKS)
-    require(given["network"] in known, "protocol.network", given["network"], f"one of {', '.join(known)}")
+    choice("protocol.network", given["network"], models.NETWORKS)
     number("protocol.alpha", given["alpha"], 1e-4, 0.5)
     return Protocol(**given)
 
@@ -206,6 +224,13 @@ def _claim(field: str, table: dict) -> Claim:
     needed = _NEEDED[claim.kind]
     always = {name for name, of in Claim.__dataclass_fields__.items() if of.default is MISSING}
     fields(field, table, always | needed | _OPTIONAL, _OPTIONAL - needed)
+    for key in ("id", "title", "words", "because", "note"):  # each is a part of a line of the page
+        one = getattr(claim, key)
+        require(len(one.splitlines()) <= 1 and one.strip() == one, f"{field}.{key}", one, "one line")
+    require(re.fullmatch(r"[\w-]+", claim.id), f"{field}.id", claim.id, "letters, digits and hyphens")
+    require("|" not in claim.title, f"{field}.title", claim.title, "a heading without |")
+    cell = not claim.cell or re.fullmatch(r"\w+/[\w-]+", claim.cell)
+    require(cell, f"{field}.cell", claim.cell, "chapter and cell, such as experiment/overview")
     for key, known in (("quantity", list(QUANTITIES)), ("verdict", list(GIVEN))):
         if key in needed:
             require(table[key] in known, f"{field}.{key}", table[key], f"one of {'; '.join(known)}")
@@ -224,7 +249,7 @@ def check(claims: Claims, run: dict) -> None:
 
     run : what `read_run` says of the stored results
     """
-    fixed, made = claims.protocol.specification, run.get("specification")
+    fixed, made = claims.protocol.specification, noted(run, "specification")
     require(fixed is not None, "protocol.specification", fixed, "that of a run, fixed before it")
     require(fixed == made, "protocol.specification", fixed, f"{made}, as in the stored results")
 
@@ -277,7 +302,8 @@ def ledger(
     InputError
         The outcome lacks the models that a claim is about.
     """
-    same, network = int(rng.integers(2**32)), claims.protocol.network
+    instance("claims", claims, Claims, "claims.read()")
+    same, network = int(resampling.generator(rng).integers(2**32)), claims.protocol.network
     measured = {
         claim.id: QUANTITIES[claim.quantity](
             outcome, network, rng=np.random.default_rng(same), resamples=resamples
@@ -297,6 +323,9 @@ def ledger(
 def judge(claims: Claims, measured: Mapping[str, Estimate]) -> pd.DataFrame:
     """Apply the rule to numbers measured in any way, by the claims' id: the columns `COLUMNS` of `ledger`."""
     nothing = Estimate(math.nan, math.nan, math.nan, np.empty(0))
+    for claim in claims.claims:
+        if claim.quantity:
+            instance(f"measured.{claim.id}", measured.get(claim.id), Estimate)
     found = [measured[claim.id] if claim.quantity else nothing for claim in claims.claims]
     p = np.array([_p(claim, number_) for claim, number_ in zip(claims.claims, found)])
     primary = np.array([claim.primary for claim in claims.claims])
@@ -374,11 +403,16 @@ def page(claims: Claims, table: pd.DataFrame, run: dict) -> str:
     InputError
         The run is not the one for which the claims were fixed.
     """
-    check(claims, run)
+    check(instance("claims", claims, Claims, "claims.read()"), run)
     protocol = claims.protocol
-    planned = run["size"]["seeds"][protocol.network]
-    missing = len(set(range(planned)) - set(run["seeds"]))
+    planned = whole("run.size.seeds", noted(run, "size", "seeds", protocol.network), 1)
+    missing = len(set(range(planned)) - set(array("run.seeds", noted(run, "seeds"), ("n",), 0)))
     heading, seeds = ("Verdict so far", "seeds, incomplete") if missing else ("Verdict", "seeds, complete")
+    instance("table", table, pd.DataFrame, "claims.ledger(...)")
+    for column in _PRINTED:
+        require(column in table, f"table.{column}", None, "a table from `ledger`")
+    ids = [claim.id for claim in claims.claims]
+    require(list(table.id) == ids, "table.id", list(table.id), f"the claims, {', '.join(ids)}")
     rows = {row.id: row for row in table.itertuples()}
     both = [(claim, rows[claim.id]) for claim in claims.claims]
     count = sum(claim.primary for claim in claims.claims)
@@ -409,13 +443,16 @@ def _say(part: str, **values: object) -> str:
 
 def _origin(run: dict) -> dict[str, object]:
     """Collect where the numbers come from."""
-    commits = [f"`{one[:12]}{one[40:]}`" for one in run["commit"].split(", ")]  # a phone is narrow
-    machine = run["hardware"]
+    commits = text("run.commit", noted(run, "commit")).split(", ")
+    processor, cores, gpu = (noted(run, "hardware", part) for part in ("processor", "cores", "gpu"))
+    seconds = [
+        number(f"run.seconds.{kind}", noted(run, "seconds", kind), 0) for kind in noted(run, "seconds")
+    ]
     return {
-        "commits": ", ".join(commits),
-        "machine": machine["gpu"] or machine["processor"],
-        "cores": machine["cores"],
-        "seconds": f"{sum(run['seconds'].values()):,.0f}",
+        "commits": ", ".join(f"`{one[:12]}{one[40:]}`" for one in commits),  # a phone is narrow
+        "machine": gpu or processor,
+        "cores": cores,
+        "seconds": f"{sum(seconds):,.0f}",
     }
 
 
@@ -471,7 +508,7 @@ def origin(run: dict) -> str:
     >>> origin({"specification": "c0ffee", "seeds": [0, 1]})
     'specification c0ffee, seeds 0, 1'
     """
-    return f"specification {run['specification']}, seeds {', '.join(map(str, run['seeds']))}"
+    return f"specification {noted(run, 'specification')}, seeds {', '.join(map(str, noted(run, 'seeds')))}"
 
 
 def paper_levels(claims: Claims) -> dict[tuple[str, str], float]:

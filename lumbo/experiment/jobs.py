@@ -13,19 +13,19 @@ from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
 
 from lumbo import specs, store
-from lumbo.errors import fields, require
-from lumbo.films import hospitals, radiograph
+from lumbo.errors import choice, fields, instance, require, text, whole
+from lumbo.films import hospitals
 from lumbo.films.hospitals import FilmSet
 from lumbo.learning import evaluation, federated, models, training
 from lumbo.learning.federated import Client
 from lumbo.learning.models import Network
-from lumbo.learning.training import Check, Plan
+from lumbo.learning.training import LONG_SIDES_PX, Check, Plan
 from lumbo.specs import Range
 
 __all__ = [
@@ -63,29 +63,53 @@ class Size:
 
     name: Annotated[str, "of the table"]
     title: Annotated[str, "for whom it is"]
-    seeds: Annotated[dict[str, int], Range(1), "how many, for each network; the first one carries the claims"]
+    seeds: Annotated[
+        dict[str, int], Range(1, 10**6), "how many, for each network; the first one carries the claims"
+    ]
     left_out: Annotated[bool, "whether each hospital is left out once"]
-    curve: Annotated[tuple[int, ...], Range(1), "numbers of films of the learning curve"]
-    long_side_px: Annotated[int, Range(32, 2048), "height of a film"]
+    curve: Annotated[tuple[int, ...], Range(1, 10**6), "numbers of films of the learning curve"]
+    long_side_px: Annotated[int, Range(LONG_SIDES_PX[0], LONG_SIDES_PX[-1]), "height of a film"]
     share: Annotated[float, Range(0.01, 1), "of every hospital's training and validation patients"]
-    test: Annotated[int, Range(2), "patients of each test set, at most"]
+    test: Annotated[int, Range(2, 10**6), "patients of each test set, at most"]
     plan: Annotated[Plan, "of every model, but for what was tuned"]
 
+    def __post_init__(self):
+        specs.check(self, text("name", self.name))
+        fields(f"{self.name}.seeds", self.seeds, set(models.NETWORKS), set(models.NETWORKS))
+        require(self.seeds, f"{self.name}.seeds", self.seeds, "how many seeds for at least one network")
+        distinct = len(set(self.curve)) == len(self.curve)
+        require(distinct, f"{self.name}.curve", self.curve, "a list of numbers of films, each once")
+        fits = self.long_side_px in LONG_SIDES_PX
+        require(fits, f"{self.name}.long_side_px", self.long_side_px, f"a multiple of {LONG_SIDES_PX.step}")
 
+
+@specs.documented
 @dataclass(frozen=True)
 class Job:
-    """One model to train.
+    """One model to train."""
 
-    site : hospital of a local model;  without : participant that a shared model never meets
-    films : point of the learning curve, a local model of so many films; 0 is all of the hospital's
-    """
+    network: Annotated[str, "of `lumbo.learning.models.NETWORKS`"]
+    arm: Annotated[str, "one of `ARMS`"]
+    seed: Annotated[int, Range(0, 10**9), "of its patients, its first weights and the order of its films"]
+    site: Annotated[Literal[""] | str, "hospital of a local model"] = ""
+    without: Annotated[Literal[""] | str, "participant that a shared model never meets"] = ""
+    films: Annotated[
+        int, Range(0, 10**6), "a local model on the learning curve: so many; 0 is all there are"
+    ] = 0
 
-    network: str
-    arm: str
-    seed: int
-    site: str = ""
-    without: str = ""
-    films: int = 0
+    def __post_init__(self):
+        specs.check(self, "job")
+        choice("job.network", self.network, models.NETWORKS)
+        choice("job.arm", self.arm, ARMS)
+        local = self.arm == "local"
+        for name, given in (("site", local), ("without", not local and self.without)):
+            if given:
+                choice(f"job.{name}", getattr(self, name), hospitals.hospitals())
+            else:
+                require(
+                    not getattr(self, name), f"job.{name}", getattr(self, name), f"'' where arm is {self.arm}"
+                )
+        require(local or not self.films, "job.films", self.films, "0 for a shared model")
 
     @property
     def name(self) -> str:
@@ -105,19 +129,12 @@ def sizes() -> dict[str, Size]:
 
 def size(name: str) -> Size:
     """Return one size, or raise `InputError` with the names there are."""
-    require(name in sizes(), "size", name, f"one of {', '.join(sizes())}")
-    return sizes()[name]
+    return sizes()[choice("size", name, sizes())]
 
 
 def check_size(name: str, table: dict) -> Size:
     """Turn a table into a `Size`, or raise `InputError` naming the field."""
-    found = specs.read(Size, name, table, name=name)
-    fields(f"{name}.seeds", found.seeds, set(models.NETWORKS), set(models.NETWORKS))
-    require(bool(found.seeds), f"{name}.seeds", found.seeds, "how many seeds for at least one network")
-    distinct = len(set(found.curve)) == len(found.curve)
-    require(distinct, f"{name}.curve", list(found.curve), "a list of numbers of films, each once")
-    radiograph.canvas(found.long_side_px)
-    return found
+    return specs.read(Size, text("name", name), table, name=name)
 
 
 @cache
@@ -127,7 +144,9 @@ def tuned() -> dict[str, dict[str, dict]]:
     for network, arms in table.items():
         fields(f"tuned.{network}", arms, set(ARMS))
         for arm, chosen in arms.items():
-            fields(f"tuned.{network}.{arm}", chosen, TUNABLE, TUNABLE)
+            field = f"tuned.{network}.{arm}"
+            fields(field, chosen, TUNABLE, TUNABLE)
+            specs.read(Plan, field, chosen, steps=1, checks=1, patience=1)
     return table
 
 
@@ -141,7 +160,7 @@ def _experiment() -> dict:
 
 def seeds(what: Size) -> range:
     """Return the seeds of an experiment; each is a shard."""
-    return range(max(what.seeds.values()))
+    return range(max(_known(what).seeds.values()))
 
 
 def of_seed(what: Size, seed: int) -> list[Job]:
@@ -150,6 +169,7 @@ def of_seed(what: Size, seed: int) -> list[Job]:
     The first network carries the claims.  With it, each of the first seeds leaves out one hospital, and
     the learning curve is drawn at the first participant where that is the largest.
     """
+    seed = whole("seed", seed, 0, seeds(what)[-1])
     sites = [h.name for h in hospitals.participants()]
     turn = sites[seed] if what.left_out and seed < len(sites) else ""
     networks = [network for network, count in what.seeds.items() if seed < count]
@@ -170,12 +190,13 @@ def patients(seed: int) -> dict[str, dict[hospitals.Split, int]]:
     >>> [patients(seed)["aspen"]["training"] for seed in range(4)]
     [1070, 535, 265, 130]
     """
-    sites = hospitals.participants()
+    seed, sites = whole("seed", seed, 0), hospitals.participants()
     return {h.name: sites[(k + seed) % len(sites)].patients for k, h in enumerate(sites)}
 
 
 def clients(what: Size, job: Job) -> list[Client]:
     """Return the participants whose films a job trains on, with their films, the largest first."""
+    what, job = _known(what), _asked(job)
     counts = patients(job.seed)
     sites = [h for h in hospitals.participants() if job.site in ("", h.name) and h.name != job.without]
 
@@ -191,6 +212,7 @@ def clients(what: Size, job: Job) -> list[Client]:
 
 def tested_films(what: Size, site: str = "") -> dict[str, FilmSet]:
     """Return every hospital's test films, or one's, by name: the same patients for every arm and seed."""
+    what, site = _known(what), choice("site", site, ["", *hospitals.hospitals()])
     return {
         name: hospitals.film_set(h, "test", 0, min(what.test, h.patients["test"]), what.long_side_px)
         for name, h in hospitals.hospitals().items()
@@ -200,7 +222,15 @@ def tested_films(what: Size, site: str = "") -> dict[str, FilmSet]:
 
 def plan_of(what: Size, job: Job) -> Plan:
     """Return the plan of a size with what was tuned for the network and the arm of a job."""
-    return replace(what.plan, **tuned()[job.network][job.arm])
+    return replace(_known(what).plan, **tuned()[_asked(job).network][job.arm])
+
+
+def _known(what: Size) -> Size:
+    return instance("what", what, Size, "jobs.size('fast')")
+
+
+def _asked(job: Job) -> Job:
+    return instance("job", job, Job, "Job('landmarks', 'federated', 0)")
 
 
 # One job

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from lumbo import __version__, store
-from lumbo.errors import InputError, require
+from lumbo.errors import array, fields, instance, require, text
 from lumbo.experiment import jobs
 from lumbo.experiment.jobs import ARMS, Job, Size
 from lumbo.films import hospitals
@@ -76,6 +76,7 @@ BLOCKS = 4  # a film is summed up in so many rows and columns
 
 def specification(what: Size) -> str:
     """Digest every number that shapes a result: films, size, and what was tuned for its networks."""
+    instance("what", what, Size, "jobs.size('fast')")
     size = {name: value for name, value in asdict(what).items() if name not in ("name", "title")}
     tuned = {network: jobs.tuned()[network] for network in what.seeds}
     return store.content_key(hospitals.specification(), size, tuned, jobs.TRAINING_SEEDS, jobs.HELD_OUT)
@@ -113,7 +114,7 @@ def fingerprint() -> dict[str, dict[str, list[float]]]:
 
 def _training(network: str, arm: str, stranger: FilmSet) -> dict[str, list[float]]:
     """Train a network in one arm for some steps: a part of the fingerprint."""
-    job = Job(network, arm, SEED, "dogwood" if arm == "local" else "")
+    job = _job(network, arm)
     sites, plan = jobs.clients(SMALL, job), replace(jobs.plan_of(SMALL, job), learning_rate=RATE)
     model, history = jobs.train(job, sites, plan, torch.device("cpu"))
     gone = models.packed(model) - models.packed(models.build(network, SEED))
@@ -131,13 +132,17 @@ def _training(network: str, arm: str, stranger: FilmSet) -> dict[str, list[float
     return found
 
 
+def _job(network: str, arm: str) -> Job:
+    return Job(network, arm, SEED, "dogwood" if arm == "local" else "")
+
+
 def _patients() -> list[int]:
     return [n for seed in range(4) for counts in jobs.patients(seed).values() for n in counts.values()]
 
 
 def _tuned() -> list[float]:
     """Plan of each network and arm, and the rate of learning on the way."""
-    plans = [jobs.plan_of(SMALL, Job(network, arm, 0)) for network in models.NETWORKS for arm in ARMS]
+    plans = [jobs.plan_of(SMALL, _job(network, arm)) for network in models.NETWORKS for arm in ARMS]
     numbers = [(p.learning_rate, p.weight_decay, p.warmup, p.epochs) for p in plans]
     rates = [(training.learning_rate(plan, way) for way in (0.01, 0.3, 0.9)) for plan in plans]
     return [number for row in (*numbers, *rates) for number in row]
@@ -192,9 +197,9 @@ def hold(folder: Path, what: Size) -> None:
 
     Raises `InputError` naming the file where it is missing, torn, or of code that does something else.
     """
-    path = folder / "fingerprint.json"
+    path = store.checked_path(folder, "folder") / "fingerprint.json"
     if not path.exists():
-        results = [*folder.glob("seed*.safetensors"), *folder.glob("jobs/*.safetensors")]
+        results = [*path.parent.glob("seed*.safetensors"), *path.parent.glob("jobs/*.safetensors")]
         allowed = "a new folder, or the fingerprint of the code that made what is here"
         require(not results, str(path), f"no fingerprint beside {len(results)} results", allowed)
         store.write_atomic(path, json.dumps(_identity(what) | fingerprint(), indent=1).encode() + b"\n")
@@ -206,13 +211,15 @@ def hold(folder: Path, what: Size) -> None:
 
 
 def read_fingerprint(path: Path) -> dict:
-    """Read a stored fingerprint, or raise `InputError` naming the file."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(str(path), str(error), "a fingerprint that a run wrote") from error
-    sections = isinstance(found, dict) and all(_is_section(found.get(name)) for name in TOLERANCES)
-    require(sections, str(path), str(found)[:99], f"a fingerprint, with {', '.join(TOLERANCES)}")
+    """Read a stored fingerprint, or raise `InputError` naming the file and the field."""
+    found = store.read_json(path, "a fingerprint that a run wrote")
+    fields(str(path), found, {*TOLERANCES, "specification", "films_version"})
+    for name in ("specification", "films_version"):
+        text(f"{path}.{name}", found[name])
+    for section in TOLERANCES:
+        instance(f"{path}.{section}", found[section], dict)
+        for about, numbers in found[section].items():
+            array(f"{path}.{section}.{about}", numbers, ("n",))
     return found
 
 
@@ -243,12 +250,6 @@ def origin(what: Size, device: torch.device) -> dict:
 def cores() -> int:
     """Count the cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _is_section(found: object) -> bool:
-    """Whether this is lists of numbers by name."""
-    lists = list(found.values()) if isinstance(found, dict) else [None]
-    return all(isinstance(one, list) and all(isinstance(n, int | float) for n in one) for one in lists)
 
 
 def _identity(what: Size) -> dict[str, str]:
@@ -286,9 +287,9 @@ def _commit() -> str | None:
 
 
 def _processor() -> str:
-    """Name the processor as the operating system does."""
+    """Name the processor as the operating system does, or its kind."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
-        return platform.processor()
+        return platform.processor() or platform.machine() or "unknown"

@@ -15,15 +15,17 @@ whose first axis has 1 + `resamples` rows in this sense.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 
-from lumbo.errors import whole
+from lumbo.errors import array, instance, require, whole
 
 __all__ = [
     "Means",
     "Estimate",
     "Draws",
+    "generator",
     "draw",
     "observed",
     "seed_weights",
@@ -77,16 +79,22 @@ class Draws:
         return np.einsum("rs,sr...->r...", seed_weights(len(seeds), self.luck), each)
 
 
+def generator(rng: np.random.Generator) -> np.random.Generator:
+    """Return `rng` if it is a generator of NumPy, or raise `InputError`."""
+    return instance("rng", rng, np.random.Generator, "np.random.default_rng(0)")
+
+
 def draw(patients: Mapping[str, int], seeds: int, rng: np.random.Generator, resamples: int) -> Draws:
     """Draw test patients, of whom each hospital has a number, and seeds with replacement."""
-    whole("resamples", resamples, 1)
+    patients, seeds = _counts(patients), whole("seeds", seeds, 1)
+    rng, resamples = generator(rng), whole("resamples", resamples, 1)
     weights = {site: _weights(patients[site], resamples, rng) for site in sorted(patients)}
     return Draws(weights, rng.random((resamples, seeds)))
 
 
 def observed(patients: Mapping[str, int]) -> Draws:
     """Draw nothing: all patients and all seeds weigh the same, and there are no resamples."""
-    return Draws({site: _equal(n) for site, n in patients.items()}, np.empty((0, 1)))
+    return Draws({site: _equal(n) for site, n in _counts(patients).items()}, np.empty((0, 1)))
 
 
 def seed_weights(count: int, luck: np.ndarray) -> np.ndarray:
@@ -99,6 +107,9 @@ def seed_weights(count: int, luck: np.ndarray) -> np.ndarray:
     >>> seed_weights(3, np.array([[0.1, 0.9, 0.5], [0.4, 0.5, 0.0]])).round(2).tolist()
     [[0.33, 0.33, 0.33], [0.5, 0.0, 0.5], [0.0, 1.0, 0.0]]
     """
+    count, luck = whole("count", count, 1), array("luck", luck, ("...",), 0, np.nextafter(1.0, 0.0))
+    enough = luck.ndim == 2 and (len(luck) == 0 or luck.shape[1] >= count - 1)
+    require(enough, "luck", luck.shape, f"at least {count - 1} numbers for each resample")
     chosen = (luck[:, : max(1, count - 1)] * count).astype(int)  # (resamples, draws)
     weights = (chosen[..., None] == np.arange(count)).mean(1)
     return np.concatenate([_equal(count), weights])
@@ -106,12 +117,16 @@ def seed_weights(count: int, luck: np.ndarray) -> np.ndarray:
 
 def intervals(sampled: np.ndarray) -> np.ndarray:
     """Read value and 95 % percentile interval of sampled numbers: (1 + resamples, ...) -> (..., 3)."""
+    sampled = array("sampled", sampled, ("...",), missing=True)
+    fits = sampled.ndim > 0 and len(sampled) > 1
+    require(fits, "sampled", sampled.shape, "a number and at least one resample of it: (1 + resamples, ...)")
     low, high = np.quantile(sampled[1:], [0.025, 0.975], axis=0)
     return np.stack([sampled[0], low, high], -1)
 
 
 def estimate(sampled: np.ndarray) -> Estimate:
     """Read one sampled number, shape (1 + resamples,): its value, its interval and its resamples."""
+    require(np.ndim(sampled) == 1, "sampled", np.shape(sampled), "one number and its resamples")
     value, low, high = map(float, intervals(sampled))
     return Estimate(value, low, high, sampled[1:])
 
@@ -123,7 +138,8 @@ def student(by_seed: Sequence[float], rng: np.random.Generator, resamples: int =
     the mean could be; with fewer than two seeds nothing is known, and there are none.
     Source: Student, Biometrika 1908, 6, 1-25.
     """
-    own = np.asarray(by_seed, dtype=float)
+    own = array("by_seed", by_seed, ("seeds",))
+    rng, resamples = generator(rng), whole("resamples", resamples, 1)
     if len(own) < 2:
         return Estimate(float(own.mean()), -np.inf, np.inf, np.empty(0))
     error = own.std(ddof=1) / len(own) ** 0.5
@@ -142,6 +158,8 @@ def one_sided_p(samples: np.ndarray, limit: float = 0.0) -> float:
     >>> one_sided_p(np.array([-1.0, 0.5, 1.0, 2.0])), one_sided_p(np.array([0.5, 1.0, 2.0]))
     (0.4, 0.25)
     """
+    samples = _list("samples", samples)
+    _limit("limit", limit)
     return float((1 + np.sum(samples <= limit)) / (1 + len(samples)))
 
 
@@ -154,6 +172,8 @@ def equivalence_p(samples: np.ndarray, low: float, high: float) -> float:
     >>> equivalence_p(np.array([-0.2, 0.0, 0.1, 0.7]), -0.5, 0.5)  # 0.2 below, 0.4 above
     0.4
     """
+    samples = _list("samples", samples)
+    require(_limit("low", low) < _limit("high", high), "high", high, f"more than low, {low}")
     return max(one_sided_p(samples, low), one_sided_p(-samples, -high))
 
 
@@ -165,12 +185,33 @@ def holm(p: Sequence[float]) -> np.ndarray:
     >>> holm([0.03, 0.01, 0.04]).tolist()  # 0.01 x 3; 0.03 x 2; 0.04 x 1 may not be less than that
     [0.06, 0.03, 0.06]
     """
-    given = np.asarray(p, dtype=float)
+    given = _list("p", p, 0, 1)
     order = np.argsort(given, kind="stable")
     stepped = np.minimum(1, np.maximum.accumulate(given[order] * np.arange(len(given), 0, -1)))
     corrected = np.empty_like(given)
     corrected[order] = stepped
     return corrected
+
+
+def _counts(patients: Mapping[str, int]) -> dict[str, int]:
+    """Return how many patients each hospital has, or raise `InputError`."""
+    known = isinstance(patients, Mapping) and len(patients) > 0
+    require(known, "patients", patients, "how many at each hospital, such as {'elm': 300}")
+    return {site: whole(f"patients.{site}", n, 1) for site, n in patients.items()}
+
+
+def _list(field: str, values: object, low: float = -np.inf, high: float = np.inf) -> np.ndarray:
+    """Return numbers in a row, perhaps none, or raise `InputError`."""
+    found = array(field, values, ("...",), low, high)
+    require(found.ndim == 1, field, found.shape, "numbers in a row")
+    return found
+
+
+def _limit(field: str, limit: float) -> float:
+    """Return a number, perhaps an infinite one, or raise `InputError`."""
+    real = isinstance(limit, Real) and not isinstance(limit, bool) and limit == limit
+    require(real, field, limit, "a number")
+    return limit
 
 
 def _equal(n: int) -> np.ndarray:

@@ -5,18 +5,21 @@ that was killed goes on from the last check of each job.  When all jobs of a see
 become a shard (`lumbo.experiment.results`).
 """
 
+import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, as_completed
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 import torch
 
 from lumbo import store
-from lumbo.errors import InputError, require
+from lumbo.errors import InputError, array, instance, require, whole
 from lumbo.experiment import jobs, provenance, results
 from lumbo.experiment.jobs import Job, Size
 from lumbo.experiment.results import Outcome, prediction_file
@@ -46,7 +49,7 @@ class _Run:
 def run(
     what: Size,
     out: Path,
-    only: Sequence[int] | None = None,
+    only: Iterable[int] | None = None,
     workers: int | None = None,
     device: str = "auto",
     report: Report = lambda job, steps, total: None,
@@ -58,7 +61,7 @@ def run(
     out : folder for ``jobs/`` (weights and predictions of each model), ``fingerprint.json`` (what the code
         does) and, for each seed, ``seedN.safetensors`` (all predictions and the test angles) and
         ``seedN.json`` (where they come from)
-    only : seeds to run, by default all
+    only : seeds to run, each once, by default all; a seed that another call is at work on in `out` is refused
     workers : models trained at the same moment, one thread each; by default one a core; on a GPU, which one
         keeps busy, only 1
     report : called with (job, steps it has taken, steps it may take), by the thread that trains it: first
@@ -74,30 +77,77 @@ def run(
         `only`, `workers` or `device` cannot be had, or `out` holds results of another specification, of code
         that does something else, or a file that cannot be read.
     """
+    instance("what", what, Size, "jobs.size('fast')")
+    require(callable(report), "report", report, "a function of (job, steps taken, steps it may take)")
     now = _Run(
         what,
-        Path(out),
+        store.checked_path(out, "out"),
         provenance.specification(what),
         training.pick_device(device),
         report,
         threading.Event(),
     )
     on_cpu = now.device.type == "cpu"
-    workers = (provenance.cores() if on_cpu else 1) if workers is None else workers
+    workers = whole("workers", (provenance.cores() if on_cpu else 1) if workers is None else workers, 1)
     training.check_workers(workers, now.device)
-    asked = list(jobs.seeds(what)) if only is None else list(only)
-    for seed in asked:
-        require(
-            seed in jobs.seeds(what), "seed", seed, f"a whole number from 0 to {len(jobs.seeds(what)) - 1}"
-        )
-    todo = _todo(now, asked)
-    provenance.hold(now.out, what)
-    if todo:
-        # Before training, while the checkout holds the code that was imported.
-        origin = provenance.origin(what, now.device)
-        for seed, left in todo.items():
-            _run_shard(now, seed, left, origin, workers)
-    return results.read_outcome(now.out)
+    asked = _asked(what, only)
+    store.make_folder(now.out / "jobs")  # a place that cannot be written to is found now, not after training
+    with ExitStack() as held:
+        for seed in asked:
+            held.enter_context(_alone(now.out / "jobs" / f"seed{seed}.lock", seed))
+        todo = _todo(now, asked)
+        provenance.hold(now.out, what)
+        if todo:
+            # Before training, while the checkout holds the code that was imported.
+            origin = provenance.origin(what, now.device)
+            for seed, left in todo.items():
+                _run_shard(now, seed, left, origin, workers)
+        return results.read_outcome(now.out)
+
+
+def _asked(what: Size, only: Iterable[int] | None) -> list[int]:
+    """Return the seeds to run, or raise `InputError`."""
+    every = jobs.seeds(what)
+    if only is None:
+        return list(every)
+    require(isinstance(only, Iterable), "only", only, "a list of seeds")
+    asked = [whole("seed", seed, 0, every[-1]) for seed in only]
+    require(len(set(asked)) == len(asked) > 0, "only", asked, "at least one seed, each once")
+    return asked
+
+
+@contextmanager
+def _alone(path: Path, seed: int) -> Iterator[None]:
+    """Hold a seed of a folder, so that no two runs write the same files.
+
+    The system lets go of the lock when the process ends, however it ends; the empty file stays.
+    """
+    with ExitStack() as held:
+        try:
+            _lock(held.enter_context(open(path, "ab")))
+        except OSError as error:
+            problem = f"another run at work on seed {seed}" if isinstance(error, _Busy) else error.strerror
+            raise InputError(
+                str(path), problem, "one run at a time; wait, or choose another folder"
+            ) from error
+        yield
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    _Busy = PermissionError
+
+    def _lock(file: IO) -> None:
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+
+else:
+    import fcntl
+
+    _Busy = BlockingIOError
+
+    def _lock(file: IO) -> None:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _todo(now: _Run, asked: Iterable[int]) -> dict[int, list[Job]]:
@@ -117,7 +167,6 @@ def _todo(now: _Run, asked: Iterable[int]) -> dict[int, list[Job]]:
             _read(note, results.read_note)
         if left or not (shard.exists() and note.exists()):
             todo[seed] = left
-    store.make_folder(now.out / "jobs")  # a place that cannot be written to is found now, not after training
     return todo
 
 
@@ -147,8 +196,9 @@ def _run_shard(now: _Run, seed: int, todo: list[Job], origin: dict, workers: int
 def _draw_films(what: Size, todo: list[Job], pool: Executor) -> None:
     """Put all films in the cache, the sets side by side, before jobs share them."""
     everyone = [h.name for h in hospitals.participants()]
+    main = next(iter(what.seeds))
     alone = dict.fromkeys(  # every hospital once, not once for each model that learns from it
-        replace(job, network="", arm="local", site=site, without="")
+        replace(job, network=main, arm="local", site=site, without="")
         for job in todo
         for site in ([job.site] if job.site else everyone)
     )
@@ -168,8 +218,7 @@ def _run_job(now: _Run, job: Job, origin: dict) -> None:
             raise KeyboardInterrupt
 
     unfinished = _checkpoint(now, job)
-    taken = _read(unfinished)[1]["history"][-1][0] if unfinished.exists() else 0
-    now.report(job.name, taken, now.what.plan.steps)
+    now.report(job.name, _read(unfinished, _taken) if unfinished.exists() else 0, now.what.plan.steps)
     sites = jobs.clients(now.what, job)
     plan = jobs.plan_of(now.what, job)
     model, history = jobs.train(job, sites, plan, now.device, unfinished, checked)
@@ -189,12 +238,19 @@ def _run_job(now: _Run, job: Job, origin: dict) -> None:
     now.report(job.name, now.what.plan.steps, now.what.plan.steps)
 
 
+def _taken(unfinished: Path) -> int:
+    """Read how many steps a model had taken when it was last checked."""
+    history = store.load_tensors(unfinished)[1].get("history")
+    return int(array(f"{unfinished}.history", history, ("checks", 3))[-1, 0])
+
+
 def _test(model: models.Network, what: Size, factors: np.ndarray) -> dict[str, np.ndarray]:
     """Predict every hospital's test films: angles by hospital, and half-widths of their intervals."""
     tested: dict[str, np.ndarray] = {}
     for site, test in jobs.tested_films(what).items():
         said, within = jobs.measure(model, test, factors)
-        tested |= {site: said.astype(np.float32), f"{site}/within": within.astype(np.float16)}
+        finite = np.minimum(within, np.finfo(np.float16).max)  # of a model that knows nothing
+        tested |= {site: said.astype(np.float32), f"{site}/within": finite.astype(np.float16)}
     return tested
 
 
@@ -213,19 +269,19 @@ def _done(now: _Run, job: Job) -> bool:
     """Whether the job is finished; refuse to mix results of two specifications."""
     path = prediction_file(now.out, job)
     if path.exists():
-        note = _read(path)[1]
-        _same(path, note.get("specification"), now.key)
-        found = note.get("job")
+        note = _read(path, results.read_prediction)[1]
+        _same(path, note["specification"], now.key)
+        found = note["job"]
         require(found == asdict(job), str(path), f"job {found}", f"{asdict(job)}; delete it and run again")
     return path.exists()
 
 
-def _same(path: Path, made: str | None, key: str) -> None:
+def _same(path: Path, made: str, key: str) -> None:
     allowed = f"{key}; choose another folder or delete this one"
     require(made == key, str(path), f"specification {made}", allowed)
 
 
-def _read(path: Path, reader: Callable = store.load_tensors) -> tuple:
+def _read(path: Path, reader: Callable) -> Any:
     """Read a file that can be made again, and say so where it is damaged."""
     try:
         return reader(path)

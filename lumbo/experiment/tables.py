@@ -11,11 +11,11 @@ from dataclasses import asdict, astuple
 import numpy as np
 import pandas as pd
 
-from lumbo.errors import require
+from lumbo.errors import array, choice, instance, require, whole
 from lumbo.experiment import resampling
 from lumbo.experiment.jobs import ARMS, Job
 from lumbo.experiment.resampling import Draws, Estimate, Means, estimate, intervals
-from lumbo.experiment.results import Outcome
+from lumbo.experiment.results import Outcome, noted
 from lumbo.films import hospitals
 from lumbo.learning import evaluation
 from lumbo.learning.evaluation import LEVELS, ROWS
@@ -56,6 +56,7 @@ def kind_of_test(job: Job, site: str) -> str:
     >>> kind_of_test(Job("landmarks", "federated", 0, without="birch"), "birch")
     'left out'
     """
+    instance("job", job, Job, "Job('landmarks', 'federated', 0)")
     if hospitals.hospital(site).role == "outsider":
         return "outsider"
     if job.without == site:
@@ -72,6 +73,7 @@ def results(outcome: Outcome, rng: np.random.Generator, resamples: int = 1000) -
     The columns are those of a `Job`, tested_on, test, and of `evaluation.summary`; one model has
     one seed, so that these intervals know the luck of its patients alone.
     """
+    outcome, rng, resamples = _full(outcome), resampling.generator(rng), whole("resamples", resamples, 1)
     seeds = {site: int(rng.integers(2**32)) for site in sorted(outcome.rated)}
     rows = []
     for job, by_site in outcome.said.items():
@@ -123,6 +125,7 @@ def by_angle(
     tests: Sequence[str] = TESTS[:3],
 ) -> pd.DataFrame:
     """Do as `overview`, with a row for each angle and one, "pooled", for all four."""
+    tests = [choice("tests", test, TESTS) for test in _several("tests", tests)]
     drawn, rows = _draw(outcome, rng, resamples), []
     mae = _mae(outcome, drawn, reference)
     for *reading, pairs in _readings(outcome, tests):
@@ -164,6 +167,7 @@ def coverage(
     DataFrame with columns network, arm, test, angle, level (0.80, 0.95: what the share should
     be), share, low, high
     """
+    reference = _reference(reference)
     drawn, rows = _draw(outcome, rng, resamples), []
 
     def share(job: Job, site: str) -> np.ndarray:  # (1 + resamples, 5, 2)
@@ -196,12 +200,14 @@ def declining(
     -------
     DataFrame with columns network, arm, test, answered (the share), mae, low, high
     """
+    reference, shares = _reference(reference), array("answered", answered, ("shares",), 0, 1)
+    require((shares > 0).all(), "answered", answered, "shares above 0")
     drawn, rows = _draw(outcome, rng, resamples), []
     scales = {job: _typical_width(outcome, job) for job in outcome.said if _main(job)}
 
     def mae(job: Job, site: str) -> np.ndarray:  # (1 + resamples, shares)
         width = (outcome.within[job][site][..., 1] / scales[job]).max(1)
-        kept = _rank(width)[:, None] < np.maximum(1, np.round(np.asarray(answered) * len(width)))
+        kept = _rank(width)[:, None] < np.maximum(1, np.round(shares * len(width)))
         error = np.abs(_difference(outcome, job, site, reference)).mean(1)
         sums = drawn.over_patients(site, np.stack([error[:, None] * kept, kept], -1))
         with np.errstate(invalid="ignore"):  # a resample without one answered film says nothing: NaN
@@ -209,7 +215,7 @@ def declining(
 
     for *reading, pairs in _readings(outcome, TESTS[:3]):
         found = intervals(drawn.over_seeds(_means(pairs, mae)))
-        rows += [(*reading, share, *of) for share, of in zip(answered, found)]
+        rows += [(*reading, share, *of) for share, of in zip(shares.tolist(), found)]
     return pd.DataFrame(rows, columns=["network", "arm", "test", "answered", "mae", "low", "high"])
 
 
@@ -219,7 +225,7 @@ def identity(outcome: Outcome) -> pd.DataFrame:
     Zero up to rounding wherever landmarks made the angles.  Columns network, arm, test, median, p90.
     """
     rows = []
-    for *reading, pairs in _readings(outcome, TESTS[:3]):
+    for *reading, pairs in _readings(_full(outcome), TESTS[:3]):
         gaps = [evaluation.identity_residual(outcome.said[job][site]) for job, site in pairs]
         rows.append((*reading, *np.quantile(np.concatenate(gaps), [0.5, 0.9])))
     return pd.DataFrame(rows, columns=["network", "arm", "test", "median", "p90"])
@@ -261,12 +267,13 @@ def endings(outcome: Outcome, run: dict) -> pd.DataFrame:
     of the steps taken, degrees; NaN if it was looked at only there), steps (taken), early (share of models
     that ran out of patience before they ran out of steps)
     """
-    rows = []
-    for job in filter(_main, outcome.said):
-        steps, _, errors = np.array(run["jobs"][job.name]["history"]).T
+    rows, limit = [], whole("run.size.plan.steps", noted(run, "size", "plan", "steps"), 1)
+    for job in filter(_main, _full(outcome).said):
+        history = noted(run, "jobs", job.name, "history")
+        steps, _, errors = array(f"run.jobs.{job.name}.history", history, ("checks", 3)).T
         late = steps > 0.75 * steps[-1]
         gain = max(0.0, errors[~late].min() - errors.min()) if not late.all() else np.nan
-        rows.append((job.network, job.arm, gain, steps[-1], steps[-1] < 0.95 * run["size"]["plan"]["steps"]))
+        rows.append((job.network, job.arm, gain, steps[-1], steps[-1] < 0.95 * limit))
     table = pd.DataFrame(rows, columns=["network", "arm", "late_gain", "steps", "early"])
     return table.groupby(["network", "arm"], as_index=False).mean()
 
@@ -287,9 +294,9 @@ def error(
 
     Raises `InputError` where the outcome holds no such model.
     """
-    drawn = _draw(outcome, rng, resamples)
+    column, drawn = _column(angle), _draw(outcome, rng, resamples)
     means = _reading(outcome, drawn, network, reading, reference)
-    return estimate(drawn.over_seeds(means)[:, _column(angle)])
+    return estimate(drawn.over_seeds(means)[:, column])
 
 
 def difference(
@@ -316,11 +323,11 @@ def difference(
 
     Raises `InputError` where no model, or no common seed and hospital, is there.
     """
-    drawn = _draw(outcome, rng, resamples)
+    column, drawn = _column(angle), _draw(outcome, rng, resamples)
     one, other = (_reading(outcome, drawn, network, reading, reference) for reading in (a, b))
     both = {key: one[key] - other[key] for key in one if key in other}
     require(bool(both), "b", b, f"a reading of the same hospitals and seeds as {a}")
-    return estimate(drawn.over_seeds(both)[:, _column(angle)])
+    return estimate(drawn.over_seeds(both)[:, column])
 
 
 def gains(outcome: Outcome, reference: str = "rated") -> pd.DataFrame:
@@ -333,7 +340,7 @@ def gains(outcome: Outcome, reference: str = "rated") -> pd.DataFrame:
     DataFrame with columns network, seed, hospital, films (that its local model had), local,
     federated, gain; degrees
     """
-    nothing_drawn, rows = resampling.observed(_patients(outcome)), []
+    nothing_drawn, rows = resampling.observed(_patients(_full(outcome))), []
     for network in _networks(outcome):
         found = _gains(outcome, nothing_drawn, network, reference)
         for (seed, site), (films, (local,), (federated,)) in found.items():
@@ -413,17 +420,37 @@ def _points(outcome: Outcome) -> dict[tuple[str, int], list[Job]]:
 # From films to means
 
 
+def _full(outcome: Outcome) -> Outcome:
+    """Return an outcome if it holds a model, else raise `InputError`."""
+    instance("outcome", outcome, Outcome, "results.reference('full')[0]")
+    require(outcome.said, "outcome.said", outcome.said, "what at least one model said")
+    return outcome
+
+
+def _several(field: str, names: Iterable[str]) -> list[str]:
+    """Return names as a list, or raise `InputError`; one name alone is none."""
+    several = isinstance(names, Iterable) and not isinstance(names, str)
+    require(several, field, names, "a list of names")
+    found = list(names)
+    require(found, field, found, "at least one name")
+    return found
+
+
+def _reference(name: str) -> str:
+    return choice("reference", name, evaluation.REFERENCES)
+
+
 def _patients(outcome: Outcome) -> dict[str, int]:
     return {site: len(rated) for site, rated in outcome.rated.items()}
 
 
 def _draw(outcome: Outcome, rng: np.random.Generator, resamples: int) -> Draws:
-    return resampling.draw(_patients(outcome), len({job.seed for job in outcome.said}), rng, resamples)
+    seeds = len({job.seed for job in _full(outcome).said})
+    return resampling.draw(_patients(outcome), seeds, rng, resamples)
 
 
 def _difference(outcome: Outcome, job: Job, site: str, reference: str) -> np.ndarray:
     """Predicted minus reference angles of one model on one hospital's films, (n, 4) degrees."""
-    require(reference in evaluation.REFERENCES, "reference", reference, "rated or truth")
     return evaluation.angle_errors(outcome.said[job][site], getattr(outcome, reference)[site])
 
 
@@ -442,6 +469,7 @@ def _with_pooled(by_angle: np.ndarray) -> np.ndarray:
 
 def _mae(outcome: Outcome, drawn: Draws, reference: str) -> Callable[[Job, str], np.ndarray]:
     """Make a function: sampled MAE of a model at a hospital, by angle and pooled, (1 + resamples, 5)."""
+    reference = _reference(reference)
 
     def mae(job: Job, site: str) -> np.ndarray:
         errors = np.abs(_difference(outcome, job, site, reference))
@@ -460,6 +488,11 @@ def _means(pairs: list[_Pair], sampled: Callable[[Job, str], np.ndarray]) -> Mea
 
 def _reading(outcome: Outcome, drawn: Draws, network: str, reading: Reading, reference: str) -> Means:
     """MAE of one reading, by angle and pooled; raise `InputError` where it was not run."""
+    two = isinstance(reading, tuple | list) and len(reading) == 2
+    named = two and all(isinstance(name, str) for name in (network, *reading))
+    require(
+        named, "reading", (network, reading), "a network, an arm and a test, such as ('local', 'internal')"
+    )
     pairs = _pairs(outcome, network, reading)
     require(bool(pairs), "reading", (network, *reading), "a network, an arm and a test that were run")
     return _means(pairs, _mae(outcome, drawn, reference))
@@ -486,5 +519,4 @@ def _rank(values: np.ndarray) -> np.ndarray:
 
 
 def _column(angle: str) -> int:
-    require(angle in ROWS, "angle", angle, f"one of {', '.join(ROWS)}")
-    return ROWS.index(angle)
+    return ROWS.index(choice("angle", angle, ROWS))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lumbo import angles
-from lumbo.errors import require
+from lumbo.errors import instance, require
 from lumbo.films.populations import Patients
 from lumbo.rows import Rows
 
@@ -76,6 +76,8 @@ def spines(patients: Patients, rng: np.random.Generator) -> Spines:
     InputError
         |SS| of 90 degrees or more, or PI that is not PT + SS.
     """
+    instance("patients", patients, Patients)
+    instance("rng", rng, np.random.Generator)
     ss, pt, pi, _ = patients.angles_deg.T
     require(
         bool((abs(ss) < 90).all()), "angles_deg.SS", float(abs(ss).max(initial=0)), "|SS| below 90 degrees"

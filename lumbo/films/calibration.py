@@ -1,18 +1,19 @@
 """How real and how hard the films are, beside real films and published accuracies.  Taught in four_hospitals."""
 
-import json
 from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 
 from lumbo import store
-from lumbo.errors import InputError
+from lumbo.errors import array, fields, instance, require
 
 __all__ = ["real_films", "yardstick", "hardness", "film_statistics"]
 
 _PERCENTILES = (10, 25, 50, 75, 90)
 _CROP_PX = (256, 192)  # where the spectrum is taken
+_DEGREES = ("rated", "truth", "mean_of_training")  # errors of SS, PT, PI, LL in a row of `hardness`
+_MEASURED = ("hospital", "films", "specs", *_DEGREES)
 
 
 def real_films() -> dict:
@@ -37,14 +38,16 @@ def hardness(path: Path | None = None) -> list[dict]:
     Raises
     ------
     InputError
-        Naming the file, when it is missing or torn.
+        Naming the file, when it is missing, torn or another one.
     """
-    file = path or files("data_synth").joinpath("reference", "hardness.json")
-    try:
-        return json.loads(file.read_text())
-    except (OSError, ValueError) as error:
-        problem = getattr(error, "strerror", None) or str(error)
-        raise InputError(file.name, problem, "a file written by benchmarks/hardness.py") from error
+    file = files("data_synth").joinpath("reference", "hardness.json") if path is None else path
+    rows = instance(str(file), store.read_json(file, "a file written by benchmarks/hardness.py"), list)
+    for i, row in enumerate(rows):
+        given = row.keys() if isinstance(row, dict) else set()
+        fields(f"{file}[{i}]", row, {*_MEASURED, *given})
+        for kind in _DEGREES:
+            array(f"{file}[{i}].{kind}", row[kind], (4,), 0)
+    return rows
 
 
 def film_statistics(films: np.ndarray) -> dict[str, np.ndarray]:
@@ -52,7 +55,7 @@ def film_statistics(films: np.ndarray) -> dict[str, np.ndarray]:
 
     Parameters
     ----------
-    films : (n, 256, width) grey levels, bone bright, the patient facing left
+    films : (n, height, width) grey levels, at least 256 x 192, bone bright, the patient facing left
 
     Returns
     -------
@@ -60,7 +63,17 @@ def film_statistics(films: np.ndarray) -> dict[str, np.ndarray]:
     between the percentiles 0.5 and 99.5; ``slope`` of the radial power spectrum (log-log, 0.02
     to 0.45 cycles a pixel); ``texture``, standard deviation of the 9 x 9 high-pass; ``black``,
     share of pixels below 0.03; ``lower``, mean of the lowest third minus that of the middle third.
+    A film that is the same all over has no spectrum: its ``slope`` is NaN.
+
+    Raises
+    ------
+    InputError
+        No films, films that are too small, or grey levels that are not finite.
     """
+    array("films", films, ("n", "height", "width"))
+    films = np.asarray(films)
+    large = films.shape[1] >= _CROP_PX[0] and films.shape[2] >= _CROP_PX[1]
+    require(large, "films", films.shape, f"films of at least {_CROP_PX[0]} x {_CROP_PX[1]} pixels")
     low, high = np.percentile(films, (0.5, 99.5), axis=(1, 2), keepdims=True)
     films = np.clip((films - low) / np.maximum(high - low, 1e-6), 0, 1)
     third = films.shape[1] // 3
@@ -84,7 +97,10 @@ def _spectral_slope(films):
     rings = np.linspace(0.02, 0.45, 44)
     which = np.digitize(radius, rings)
     mean = np.stack([power[:, which == i].mean(1) for i in range(1, len(rings))], 1)
-    return np.polyfit(np.log((rings[1:] + rings[:-1]) / 2), np.log(mean).T, 1)[0]
+    even = (mean == 0).any(1)
+    mean[even] = 1
+    slope = np.polyfit(np.log((rings[1:] + rings[:-1]) / 2), np.log(mean).T, 1)[0]
+    return np.where(even, np.nan, slope)
 
 
 def _box_mean(films, size):

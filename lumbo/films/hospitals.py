@@ -159,6 +159,7 @@ def read_hospital(path: Path | Traversable) -> Hospital:
 
 def check_hospital(name: str, table: dict) -> Hospital:
     """Turn a table into a `Hospital`, or raise `InputError` naming the field."""
+    _check_name(name)
     return specs.read(Hospital, name, table, name=name)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from lumbo import store
-from lumbo.errors import fields, number, require, text
+from lumbo.errors import array, choice, fields, instance, number, require, text, whole
 from lumbo.rows import Rows
 
 __all__ = [
@@ -119,6 +119,7 @@ class Patients(Rows):
 
 def draw(name: str, n: int, rng: np.random.Generator) -> Patients:
     """Draw `n` patients of the cohort called `name`."""
+    n = _number_of_patients(n, rng)
     return _patients(np.full(n, cohort(name).name), rng.random((n, _WIDTH)))
 
 
@@ -130,6 +131,8 @@ def draw_mixture(mixture: dict[str, float], n: int, rng: np.random.Generator) ->
     InputError
         A share that is negative or no number, shares that are all 0, or an unknown cohort.
     """
+    n = _number_of_patients(n, rng)
+    instance("mixture", mixture, dict, '{"healthy_adults": 1.0}')
     names = np.array([cohort(name).name for name in mixture])
     shares = np.array([number(f"mixture.{name}", share, 0.0, 1e9) for name, share in mixture.items()])
     require(bool(shares.sum() > 0), "mixture", mixture, "at least one share above 0")
@@ -151,10 +154,8 @@ def with_angles(angles_deg: np.ndarray, rng: np.random.Generator) -> Patients:
     InputError
         Wrong shape, an angle that is not finite, or PI that is not PT + SS.
     """
-    angles_deg = np.array(angles_deg, dtype=np.float64)
-    require(angles_deg.ndim == 2 and angles_deg.shape[1] == 4, "angles_deg", angles_deg.shape, "shape (n, 4)")
-    for name, values in zip(ANGLES, angles_deg.T):
-        require(bool(np.isfinite(values).all()), f"angles_deg.{name}", values, "finite degrees")
+    instance("rng", rng, np.random.Generator)
+    angles_deg = array("angles_deg", angles_deg, ("n", 4), -180, 180).copy()
     ss, pt, pi, ll = angles_deg.T
     require(np.allclose(pi, pt + ss, atol=1e-6), "angles_deg.PI", "not PT + SS", "PI = PT + SS")
     drawn = draw("healthy_adults", len(angles_deg), rng)
@@ -170,6 +171,8 @@ def follow_up(patients: Patients, rng: np.random.Generator) -> Patients:
     between the visits (as normal scores), and the statistics of the cohort stay what they are.
     A patient from `with_angles` whom the cohort would not produce returns to its edge.
     """
+    instance("patients", patients, Patients)
+    instance("rng", rng, np.random.Generator)
     same = statistics()["follow_up"]["correlation"]
     fresh = np.sqrt(1 - same**2) * rng.standard_normal((len(patients), 2))
     angles, segments = patients.angles_deg.copy(), patients.segments_deg.copy()
@@ -188,7 +191,15 @@ def segment_lordosis(pi_deg, ll_deg, rng: np.random.Generator, cohort: str = "he
     The segments of a PI class vary independently of each other, conditioned on their sum:
     each takes the part of the surplus that its variance is of the whole.
     """
+    instance("rng", rng, np.random.Generator)
+    pi_deg = array("pi_deg", pi_deg, ("n",), -180, 180)
+    ll_deg = array("ll_deg", ll_deg, (len(pi_deg),), -180, 180)
     return _split(cohort, pi_deg, ll_deg, _free_segments(cohort, pi_deg, rng.random((len(pi_deg), 5))))
+
+
+def _number_of_patients(n: int, rng: np.random.Generator) -> int:
+    instance("rng", rng, np.random.Generator, "numpy.random.default_rng(0)")
+    return whole("n", n, 0, 10_000_000)
 
 
 def _patients(names: np.ndarray, u: np.ndarray) -> Patients:
@@ -409,11 +420,9 @@ def cohort_names(table: dict | None = None) -> list[str]:
     return [name for name in table or statistics() if name not in _SHARED]
 
 
-@cache
 def cohort(name: str) -> Cohort:
     """Return the cohort called `name`, or raise `InputError` with the names there are."""
-    require(name in cohort_names(), "cohort", name, f"one of {', '.join(cohort_names())}")
-    return _cohort(name, statistics())
+    return _cohort(choice("cohort", name, cohort_names()), statistics())
 
 
 def _cohort(name: str, table: dict) -> Cohort:
@@ -422,6 +431,7 @@ def _cohort(name: str, table: dict) -> Cohort:
 
 def check_statistics(table: dict) -> dict:
     """Return the statistics if every number is possible, else raise `InputError` naming the field."""
+    instance("cohorts", table, dict)
     for name in _SHARED:
         require(name in table, name, None, "this table is needed")
     fields("sizes", table["sizes"], set(SIZES))
@@ -486,7 +496,8 @@ def _check_switch(field: str, spec: dict, switch: str) -> None:
     else:
         _check_spread(field, spec, 0.0, 120.0 if switch == "curve" else 30.0, {"rate"})
     rate, count = spec["rate"], len(SWITCHES[switch])
-    require(isinstance(rate, list) and len(rate) == count, f"{field}.rate", rate, f"a list of {count} rates")
+    listed = isinstance(rate, list | tuple) and len(rate) == count
+    require(listed, f"{field}.rate", rate, f"a list of {count} rates")
     total = sum(number(f"{field}.rate", value, 0.0, 1.0) for value in rate)
     require(switch in _INDEPENDENT or total <= 1 + 1e-9, f"{field}.rate", rate, "rates that sum to at most 1")
 
@@ -496,7 +507,7 @@ def _check_segments(field: str, table: dict) -> None:
     fields(field, table, {"pi_classes", "mean", "sd", "source"})
     text(f"{field}.source", table["source"])
     limits = table["pi_classes"]
-    require(isinstance(limits, list), f"{field}.pi_classes", limits, "a list")
+    require(isinstance(limits, list | tuple), f"{field}.pi_classes", limits, "a list")
     limits = [number(f"{field}.pi_classes", limit, 0.0, 180.0) for limit in limits]
     require(limits == sorted(limits), f"{field}.pi_classes", limits, "ascending limits")
     _check_matrix(f"{field}.mean", table["mean"], len(limits) + 1, -30.0, 60.0)
@@ -509,13 +520,14 @@ def _check_pitch(table: dict) -> None:
     _check_matrix("pitch.mean", [table["mean"]], 1, 20.0, 60.0)
     _check_matrix("pitch.sd", [table["sd"]], 1, 0.1, 4.0)
     _check_matrix("pitch.r", table["r"], 5, -1.0, 1.0)
-    r = np.array(table["r"])
+    r = np.array(table["r"], dtype=np.float64)
     proper = (r == r.T).all() and (np.diag(r) == 1).all() and np.linalg.eigvalsh(r).min() > 0
     require(bool(proper), "pitch.r", table["r"], "a correlation matrix: symmetric, diagonal 1, definite")
 
 
 def _check_matrix(field: str, rows: Any, count: int, low: float, high: float) -> None:
-    lists = isinstance(rows, list) and all(isinstance(row, list) and len(row) == 5 for row in rows)
+    sort = list | tuple
+    lists = isinstance(rows, sort) and all(isinstance(row, sort) and len(row) == 5 for row in rows)
     require(lists and len(rows) == count, field, rows, f"{count} rows of five numbers")
     for row in rows:
         for value in row:

@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 
 from lumbo import specs
+from lumbo.angles import SIDES
 from lumbo.errors import require, whole
 from lumbo.films import raster, shapes
 from lumbo.films.anatomy import Spines
@@ -264,9 +265,18 @@ def present(films: np.ndarray, anterior: np.ndarray, inverted: np.ndarray) -> np
     """Turn canonical films (n, h, w), unsigned integers, into what the scanner stores.
 
     anterior : (n,) "left" or "right", the side faced;  inverted : (n,) bool, MONOCHROME1
+
+    Raises `InputError` for films, sides or truths that are none.
     """
-    films = np.where((np.asarray(anterior) == "right")[:, None, None], films[:, :, ::-1], films)
-    return np.where(np.asarray(inverted)[:, None, None], np.iinfo(films.dtype).max - films, films)
+    films, anterior, inverted = np.asarray(films), np.asarray(anterior), np.asarray(inverted)
+    fits = films.ndim == 3 and films.dtype.kind == "u"
+    require(fits, "films", f"{films.shape} {films.dtype}", "unsigned integers of shape (n, height, width)")
+    sides = anterior.shape == films.shape[:1] and bool(np.isin(anterior, list(SIDES)).all())
+    require(sides, "anterior", anterior, f"left or right for each of {len(films)} films")
+    truths = inverted.shape == films.shape[:1] and inverted.dtype == bool
+    require(truths, "inverted", inverted, f"true or false for each of {len(films)} films")
+    films = np.where((anterior == "right")[:, None, None], films[:, :, ::-1], films)
+    return np.where(inverted[:, None, None], np.iinfo(films.dtype).max - films, films)
 
 
 canonical = present  # mirroring and inverting undo themselves

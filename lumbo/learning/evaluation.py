@@ -3,7 +3,8 @@
 Angles are arrays of shape ``(n, 4)``: one film of each of n patients, SS PT PI LL in
 degrees.  A metric takes errors of shape ``(..., n, 4)`` and returns ``(..., 5)``: one
 value per angle, then *pooled*, over the errors of all four angles together.  Leading
-axes are resamples, so the function that makes the number makes its interval too.
+axes are resamples, so the function that makes the number makes its interval too.  Whatever is no such array, or holds
+a number that is not finite, is refused by `InputError`.
 
 Predictions are compared with the *truth* or with what a *rater* marked.  The two answer
 different questions: every call takes one of them, and a table says which.
@@ -16,13 +17,14 @@ import numpy as np
 import pandas as pd
 
 from lumbo.angles import ANGLES
-from lumbo.errors import InputError
+from lumbo.errors import array, choice, instance, number, require, whole
 
 __all__ = [
     "ROWS",
     "REFERENCES",
     "LEVELS",
     "BLOCK",
+    "FARTHEST_DEG",
     "angle_errors",
     "mae",
     "median_error",
@@ -44,21 +46,21 @@ ROWS = (*ANGLES, "pooled")
 REFERENCES = ("truth", "rated")
 LEVELS = (0.8, 0.95)  # shares of cases that a prediction's intervals are made to hold
 BLOCK = 2**18  # angle errors handled at once while bootstrapping: small enough for the processor's cache
+FARTHEST_DEG = 1e6  # beyond it a prediction in float32 holds no tenth of a degree, and says nothing
 
 
 def angle_errors(predicted_deg, reference_deg) -> np.ndarray:
     """Return predicted minus reference, wrapped to (-180, 180] degrees, shape (n, 4).
 
-    Raises `InputError` unless both are finite, of shape (n, 4), and of equal length.
+    Raises `InputError` unless both are of shape (n, 4) and equal length, within a million degrees.
 
     >>> angle_errors([[40, 10, 50, 179]], [[38, 11, 49, -171]]).tolist()
     [[2.0, -1.0, 1.0, -10.0]]
     """
     predicted = _angles("predicted_deg", predicted_deg)
     reference = _angles("reference_deg", reference_deg)
-    if predicted.shape != reference.shape:
-        raise InputError("reference_deg", reference.shape, f"{predicted.shape}, as predicted_deg")
-    difference = predicted - reference
+    _as_long("reference_deg", reference, predicted, "predicted_deg")
+    difference = np.fmod(predicted, 360.0) - np.fmod(reference, 360.0)  # exact, whatever turns there are
     return difference - 360.0 * np.ceil((difference - 180.0) / 360.0)  # exact where nothing wraps
 
 
@@ -68,17 +70,17 @@ def mae(errors_deg: np.ndarray) -> np.ndarray:
     >>> mae(np.array([[2, -1, 1, -10], [4, -1, 3, 10]])).tolist()
     [3.0, 1.0, 2.0, 10.0, 4.0]
     """
-    return _with_pooled(np.mean, np.abs(errors_deg))
+    return _with_pooled(np.mean, np.abs(_errors(errors_deg)))
 
 
 def median_error(errors_deg: np.ndarray) -> np.ndarray:
     """Return the median absolute error in degrees, shape (..., 5): a few bad films do not move it."""
-    return _with_pooled(np.median, np.abs(errors_deg))
+    return _with_pooled(np.median, np.abs(_errors(errors_deg)))
 
 
 def p90_error(errors_deg: np.ndarray) -> np.ndarray:
     """Return what 90 % of the absolute errors stay below, in degrees, shape (..., 5)."""
-    return _with_pooled(partial(np.quantile, q=0.9), np.abs(errors_deg))
+    return _with_pooled(partial(np.quantile, q=0.9), np.abs(_errors(errors_deg)))
 
 
 def share_above(errors_deg: np.ndarray, limit_deg: float = 10.0) -> np.ndarray:
@@ -87,7 +89,7 @@ def share_above(errors_deg: np.ndarray, limit_deg: float = 10.0) -> np.ndarray:
     >>> share_above(np.array([[2, -1, 1, -12], [4, -1, 3, 10]])).tolist()
     [0.0, 0.0, 0.0, 0.5, 0.125]
     """
-    return _with_pooled(np.mean, np.abs(errors_deg) > limit_deg)
+    return _with_pooled(np.mean, np.abs(_errors(errors_deg)) > number("limit_deg", limit_deg, 0))
 
 
 def bias(errors_deg: np.ndarray) -> np.ndarray:
@@ -96,21 +98,24 @@ def bias(errors_deg: np.ndarray) -> np.ndarray:
     >>> bias(np.array([[2, -1, 1, -10], [4, -1, 3, 10]])).tolist()
     [3.0, -1.0, 2.0, 0.0, 1.0]
     """
-    return _with_pooled(np.mean, errors_deg)
+    return _with_pooled(np.mean, _errors(errors_deg))
 
 
 def limits_of_agreement(errors_deg: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the Bland–Altman 95 % limits, bias ± 1.96 SD, in degrees: (low, high), each (..., 5).
 
     Source: Bland and Altman, Lancet 1986, doi 10.1016/S0140-6736(86)90837-8.  The pooled
-    limits describe the spread of all errors; the four errors of a patient move together.
+    limits describe the spread of all errors; the four errors of a patient move together.  At least
+    two films.
 
     >>> low, high = limits_of_agreement(np.array([[-1, 0, 0, 0], [0, 0, 0, 0], [1, 0, 0, 0]]))
     >>> float(low[0]), float(high[0])
     (-1.96, 1.96)
     """
-    half = 1.96 * _with_pooled(partial(np.std, ddof=1), errors_deg)
-    return bias(errors_deg) - half, bias(errors_deg) + half
+    errors = _errors(errors_deg)
+    _at_least_two("errors_deg", errors.shape[-2], "films")
+    half = 1.96 * _with_pooled(partial(np.std, ddof=1), errors)
+    return bias(errors) - half, bias(errors) + half
 
 
 def icc(ratings_deg: np.ndarray) -> np.ndarray:
@@ -126,16 +131,21 @@ def icc(ratings_deg: np.ndarray) -> np.ndarray:
     >>> icc(np.array([[1, 3], [3, 5], [5, 7]])).tolist()  # mean squares: films 8, raters 6, rest 0
     0.6666666666666666
     """
-    n, k = ratings_deg.shape[-2:]
+    ratings = array("ratings_deg", ratings_deg, ("...", "n", "k"), -FARTHEST_DEG, FARTHEST_DEG)
+    n, k = ratings.shape[-2:]
+    _at_least_two("ratings_deg", n, "films")
+    _at_least_two("ratings_deg", k, "raters")
     both = (-2, -1)
-    film = ratings_deg.mean(-1, keepdims=True)
-    rater = ratings_deg.mean(-2, keepdims=True)
-    grand = ratings_deg.mean(both, keepdims=True)
+    film = ratings.mean(-1, keepdims=True)
+    rater = ratings.mean(-2, keepdims=True)
+    grand = ratings.mean(both, keepdims=True)
     ms_film = k * np.square(film - grand).sum(both) / (n - 1)
     ms_rater = n * np.square(rater - grand).sum(both) / (k - 1)
-    ms_rest = np.square(ratings_deg - film - rater + grand).sum(both) / ((n - 1) * (k - 1))
+    ms_rest = np.square(ratings - film - rater + grand).sum(both) / ((n - 1) * (k - 1))
+    varies = np.ptp(ratings, axis=both) > 0  # rounded means alone leave something that does not
     with np.errstate(invalid="ignore"):
-        return (ms_film - ms_rest) / (ms_film + (k - 1) * ms_rest + k / n * (ms_rater - ms_rest))
+        found = (ms_film - ms_rest) / (ms_film + (k - 1) * ms_rest + k / n * (ms_rater - ms_rest))
+    return np.where(varies, found, np.nan)
 
 
 def icc_by_angle(errors_deg: np.ndarray, reference_deg: np.ndarray) -> np.ndarray:
@@ -144,7 +154,10 @@ def icc_by_angle(errors_deg: np.ndarray, reference_deg: np.ndarray) -> np.ndarra
     Pooled is NaN: between four different angles most of the spread is that PT is small
     and LL is large, so one ICC over them would look excellent whatever the model.
     """
-    pair = np.stack([reference_deg + errors_deg, reference_deg], -1)  # (..., n, 4, 2)
+    errors = _errors(errors_deg)
+    reference = array("reference_deg", reference_deg, ("...", "n", len(ANGLES)))
+    _as_long("reference_deg", reference, errors, "errors_deg")
+    pair = np.stack([reference + errors, reference], -1)  # (..., n, 4, 2)
     by_angle = icc(np.swapaxes(pair, -3, -2))
     return np.concatenate([by_angle, np.full_like(by_angle[..., :1], np.nan)], -1)
 
@@ -188,17 +201,16 @@ def bootstrap_interval(
     >>> low.tolist() == high.tolist() == [2.0, 1.0, 1.0, 10.0, 3.5]
     True
     """
-    lengths = [len(array) for array in arrays]
-    if len(set(lengths)) != 1 or lengths[0] == 0:
-        raise InputError("arrays", lengths, "one length for all, at least 1 patient")
-    if resamples < 1:
-        raise InputError("resamples", resamples, "a whole number from 1")
-    if not 0 < level < 1:
-        raise InputError("level", level, "a number between 0 and 1, both excluded")
+    require(callable(metric), "metric", metric, "a function of errors, such as mae")
+    instance("rng", rng, np.random.Generator, "numpy.random.default_rng(0)")
+    given = [array(f"arrays[{i}]", one, ("n", len(ANGLES))) for i, one in enumerate(arrays)]
+    lengths = [len(one) for one in given]
+    require(len(set(lengths)) == 1, "arrays", lengths, "one length for all, at least 1 patient")
+    resamples, level = whole("resamples", resamples, 1, 10_000_000), _level("level", level)
     draws = rng.integers(lengths[0], size=(resamples, lengths[0]))
     per_block = max(1, BLOCK // (lengths[0] * len(ANGLES)))
     blocks = (draws[start : start + per_block] for start in range(0, resamples, per_block))
-    values = np.concatenate([metric(*(array[rows] for array in arrays)) for rows in blocks])
+    values = np.concatenate([metric(*(one[rows] for one in given)) for rows in blocks])
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2], axis=0)
     return low, high
 
@@ -262,11 +274,9 @@ def summary(
     >>> table[["angle", "n", "mae", "bias"]].values.tolist()[-1]
     ['pooled', 2, 2.0, 1.5]
     """
-    if reference not in REFERENCES:
-        raise InputError("reference", reference, " or ".join(map(repr, REFERENCES)))
+    choice("reference", reference, REFERENCES)
     errors = angle_errors(predicted_deg, reference_deg)
-    if len(errors) < 2:
-        raise InputError("predicted_deg", errors.shape, "at least 2 films")
+    _at_least_two("predicted_deg", len(errors), "films")
     mae_low, mae_high = bootstrap_interval(mae, errors, rng=rng, resamples=resamples)
     loa_low, loa_high = limits_of_agreement(errors)
     return pd.DataFrame(
@@ -283,7 +293,7 @@ def summary(
             "bias": bias(errors),
             "loa_low": loa_low,
             "loa_high": loa_high,
-            "icc": icc_by_angle(errors, np.asarray(reference_deg, dtype=np.float64)),
+            "icc": icc_by_angle(errors, reference_deg),
         }
     )
 
@@ -298,14 +308,19 @@ def interval_factors(errors_deg: np.ndarray, spread_deg: np.ndarray, levels=LEVE
 
     Parameters
     ----------
-    errors_deg, spread_deg : arrays, shape (n, 4), n >= 1
+    errors_deg, spread_deg : arrays, shape (n, 4), n >= 1; spreads above 0
+    levels : shares above 0 and below 1
 
     >>> errors = np.arange(1, 10)[:, None] * np.ones(4)  # off by 1 to 9 degrees
     >>> interval_factors(errors, np.full((9, 4), 2.0), [0.8])[0].tolist()
     [4.0, 4.0, 4.0, 4.0]
     """
-    score = np.sort(np.abs(errors_deg) / spread_deg, axis=0)
-    rank = np.ceil(np.asarray(levels) * (len(score) + 1)).astype(int)
+    errors = array("errors_deg", errors_deg, ("n", len(ANGLES)))
+    spread = array("spread_deg", spread_deg, ("n", len(ANGLES)), np.finfo(np.float32).smallest_subnormal)
+    _as_long("spread_deg", spread, errors, "errors_deg")
+    shares = [_level(f"levels[{i}]", level) for i, level in enumerate(array("levels", levels, ("levels",)))]
+    score = np.sort(np.abs(errors) / spread, axis=0)
+    rank = np.ceil(np.asarray(shares) * (len(score) + 1)).astype(int)
     return score[np.minimum(rank, len(score)) - 1]
 
 
@@ -329,7 +344,8 @@ def predict_mean(training_deg, n: int) -> np.ndarray:
     >>> predict_mean([[40, 10, 50, 60], [30, 20, 50, 40]], 1).tolist()
     [[35.0, 15.0, 50.0, 50.0]]
     """
-    return np.tile(_angles("training_deg", training_deg).mean(0), (n, 1))
+    mean = _angles("training_deg", training_deg).mean(0)
+    return np.tile(mean, (whole("n", n, 0, 10_000_000), 1))
 
 
 def _with_pooled(statistic, values):
@@ -340,13 +356,24 @@ def _with_pooled(statistic, values):
 
 def _angles(field, values):
     """Return values as float64 of shape (n, 4), or say what is wrong with them."""
-    try:
-        angles = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:  # ragged, or not numbers
-        raise InputError(field, str(error), "numbers of shape (n, 4)") from error
-    if angles.ndim != 2 or angles.shape[1] != len(ANGLES) or len(angles) == 0:
-        raise InputError(field, angles.shape, "shape (n, 4), n at least 1")
-    if not np.isfinite(angles).all():
-        film, angle = np.argwhere(~np.isfinite(angles))[0]
-        raise InputError(f"{field}[{film}].{ANGLES[angle]}", float(angles[film, angle]), "a finite number")
-    return angles
+    return array(field, values, ("n", len(ANGLES)), -FARTHEST_DEG, FARTHEST_DEG)
+
+
+def _errors(errors_deg):
+    """Return errors as float64 of shape (..., n, 4), or say what is wrong with them."""
+    return array("errors_deg", errors_deg, ("...", "n", len(ANGLES)))
+
+
+def _as_long(field, values, others, name):
+    require(values.shape == others.shape, field, values.shape, f"{others.shape}, as {name}")
+
+
+def _at_least_two(field, count, what):
+    require(count >= 2, field, f"{count} {what}", f"at least 2 {what}")
+
+
+def _level(field, level):
+    """Return a share that is neither nothing nor all."""
+    share = number(field, level, 0, 1)
+    require(0 < share < 1, field, level, "a number between 0 and 1, both excluded")
+    return share

@@ -7,13 +7,14 @@ module on a plain object, so that it lives from a file, with no kernel and no ne
 
 import json
 from importlib.resources import files
+from urllib.parse import quote
 
 import anywidget
 import numpy as np
 import traitlets
 
-from lumbo.angles import ANGLES, SIDES, lumbopelvic_angles
-from lumbo.errors import InputError, require
+from lumbo.angles import ANGLES, SIDES, hip_axis, lumbopelvic_angles, s1_midpoint
+from lumbo.errors import array, choice, require
 
 __all__ = ["STANDING_MM", "static_mount", "Pelvis"]
 
@@ -35,7 +36,7 @@ _MOUNT = """\
   const url = URL.createObjectURL(new Blob([esm], {type: "text/javascript"}));
   const el = box.appendChild(document.createElement("div"));
   import(url).then(module => module.default.render({model, el}))
-    .catch(() => { el.textContent = box.querySelector("noscript").textContent; })
+    .then(() => box.querySelector("figure").remove(), () => el.remove())
     .finally(() => URL.revokeObjectURL(url));
 })(document.currentScript.parentElement)"""
 
@@ -54,27 +55,25 @@ class _Checked(traitlets.TraitType):
 
 def _six_points(value) -> list[list[float]]:
     """Return landmarks as a list of six [x, y], or raise `InputError`."""
+    points = array("landmarks", value, (6, 2), missing=True)
     allowed = "six finite [x, y] in millimetres; where one head is not seen, its partner twice"
-    try:
-        points = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise InputError("landmarks", value, allowed) from error
-    require(points.shape == (6, 2), "landmarks", points.shape, allowed)
     require(np.isfinite(points[4:]).all(), "landmarks", points[4:].tolist(), allowed)
     lumbopelvic_angles(points, "left")  # refuses what cannot be measured from either side
     return points.tolist()
 
 
 def _known_side(value) -> str:
-    require(value in tuple(SIDES), "anterior", value, "'left' or 'right'")
-    return value
+    return choice("anterior", value, SIDES)
 
 
-def static_mount(esm: str, state: dict, fallback: str) -> str:
-    """Return HTML that runs `esm` on `state` in any page; `fallback` is read where scripts are off."""
+def static_mount(esm: str, state: dict, still: str) -> str:
+    """Return HTML that runs `esm` on `state` in any page; `still`, in HTML, stands there until it has run.
+
+    So it stays where scripts are off, are stripped from the page, or fail.
+    """
     payload = json.dumps({"esm": esm, "state": state}).replace("<", "\\u003c")
     return (
-        f'<div class="lumbo-static"><noscript>{fallback}</noscript>'
+        f'<div class="lumbo-static"><figure>{still}</figure>'
         f'<script type="application/json">{payload}</script><script>{_MOUNT}</script></div>'
     )
 
@@ -126,5 +125,58 @@ class Pelvis(anywidget.AnyWidget):
     def _repr_mimebundle_(self, **kwargs):
         data, metadata = super()._repr_mimebundle_(**kwargs) or ({}, {})
         state = {"landmarks": self.landmarks, "anterior": self.anterior}
-        data["text/html"] = static_mount(self._esm, state, f"{self!r}. The figure needs JavaScript.")
+        data["text/html"] = static_mount(self._esm, state, _still(np.array(self.landmarks), self.anterior))
         return data, metadata
+
+
+# The still picture.  Not inline: Jupyter strips <svg> from a notebook that is not trusted, and leaves <img>.
+_WIDE, _HIGH, _LINE = 260, 388, 30  # of the film, and of the line of angles under it; as in pelvis.js
+_COLOURS = dict(zip(ANGLES, ("#0063a8", "#b84a00", "#9a2f8f", "#00755a")))
+_HEADS_MM = 25, 22.5  # radii of the near head and the far one
+_CAPTION = "A still picture: to drag the points, the page must run scripts, and in Jupyter be trusted."
+
+
+def _still(points: np.ndarray, anterior: str) -> str:
+    """Return HTML that shows the figure without scripts: its lines, its angles, and what to do."""
+    angles = lumbopelvic_angles(points, anterior)
+    rounded = np.round(angles, 1) + 0.0  # never "-0.0"
+    said = [f"{name} {value:.1f}°".replace("-", "−") for name, value in zip(ANGLES, rounded)]
+    picture = f"data:image/svg+xml,{quote(_drawing(points, anterior, said))}"
+    words = f"Lumbar spine and pelvis from the side, facing {anterior}: {', '.join(said)}"
+    return f'<img src="{picture}" alt="{words}" width="{_WIDE}"><figcaption>{_CAPTION}</figcaption>'
+
+
+def _drawing(points: np.ndarray, anterior: str, said: list[str]) -> str:
+    """Draw the two plates, the heads, the lines of the angles and the angles themselves, as SVG."""
+    low, high = points.min(0), points.max(0)
+    size = max(1, *((high - low) / (_WIDE - 100, _HIGH - 78)))  # millimetres of a unit of the picture
+    points = (points - (low + high) / 2) / size + (_WIDE / 2, _HIGH / 2)
+    hips, middle, s1 = hip_axis(points), s1_midpoint(points), points[0] - points[1]
+    normal = SIDES[anterior] * np.array([-s1[1], s1[0]]) / np.hypot(*s1)  # towards the sacrum
+
+    def line(start, end, style):
+        (x1, y1), (x2, y2) = np.round(start, 1), np.round(end, 1)
+        return f'<path d="M{x1} {y1}L{x2} {y2}" {style}/>'
+
+    thin = 'stroke="#6b747d" stroke-dasharray="4 3"'
+    shapes = [
+        line(middle - (55, 0), middle + (55, 0), thin),  # level: SS
+        line(hips, hips - (0, 100), thin),  # upright: PT
+        line(middle, middle + 78 * normal, thin),  # square to S1: PI
+        line(hips, middle, 'stroke="#22262b" stroke-width="1.3"'),
+        *(line(points[i], points[i + 1], 'stroke="#22262b" stroke-width="3"') for i in (0, 2)),
+        *(
+            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius / size:.1f}" stroke="#8c7d5f"/>'
+            for (x, y), radius in zip(points[4:], _HEADS_MM)
+        ),
+    ]
+    texts = [
+        f'<text x="{8 + 63 * i}" y="{_HIGH + 18}" fill="{_COLOURS[name]}">{words}</text>'
+        for i, (name, words) in enumerate(zip(ANGLES, said))
+    ]
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDE} {_HIGH + _LINE}">'
+        f'<rect width="{_WIDE}" height="{_HIGH + _LINE}" rx="6" fill="#f5f3ee"/>'
+        f'<g fill="none">{"".join(shapes)}</g>'
+        f'<g font-family="system-ui, sans-serif" font-size="12" font-weight="650">{"".join(texts)}</g></svg>'
+    )

@@ -213,6 +213,20 @@ def test_a_protocol_may_wait_to_be_fixed(written):
         ("claims.3.because", ABSENT, "claims[3].because", "needed"),
         ("claims.3.cell", 4, "claims[3].cell", "a text"),
         ("claims.0.colour", "red", "claims[0].colour", "one of"),
+        ("claims.0.id", "same\nlevel", "claims[0].id", "one line"),
+        ("claims.0.id", "same|level", "claims[0].id", "letters, digits and hyphens"),
+        ("claims.0.title", "The|same", "claims[0].title", "a heading without |"),  # it is a row of a table
+        ("claims.0.title", "The\nsame", "claims[0].title", "one line"),
+        ("claims.1.words", "as they say\n\n# A heading", "claims[1].words", "one line"),
+        ("claims.3.because", "so\u2028it is.", "claims[3].because", "one line"),
+        ("claims.0.note", "mind\n- the gap", "claims[0].note", "one line"),
+        ("claims.3.cell", "experiment", "claims[3].cell", "such as experiment/overview"),
+        ("claims.0.tolerance", float("nan"), "claims[0].tolerance", "a number from 0.001 to 90"),
+        ("claims.0.tolerance", -1, "claims[0].tolerance", "a number from 0.001 to 90"),
+        ("claims.1.target", True, "claims[1].target", "a number from 0 to 90"),
+        ("protocol.fixed", "2026-01-31", "protocol.fixed", "a date such as 2026-01-31"),
+        ("protocol.network", ["landmarks"], "protocol.network", "landmarks"),
+        ("protocol.alpha", float("nan"), "protocol.alpha", "a number from 0.0001"),
     ],
 )
 def test_a_malformed_field_is_named(written, path, value, field, allowed):
@@ -239,7 +253,28 @@ def test_at_most_six_claims_are_primary(written):
         written(TABLE | {"claims": many})
 
 
-@pytest.mark.parametrize("text", ["a: [", "\tb", "[]"], ids=["torn", "tab", "list"])
+LAUGHS = "a: &a [1]\n" + "".join(
+    f"{k}: &{k} [{', '.join(['*' + l] * 9)}]\n" for l, k in zip("abcdefgh", "bcdefghi")
+)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: [",
+        "\tb",
+        "[]",
+        LAUGHS,
+        "protocol: &p {}\nclaims: [*p]",
+        "protocol: {}\nprotocol: {}\nclaims: []",
+        "protocol: {films: a, films: b}\nclaims: []",
+        "protocol: !!python/name:os.system\nclaims: []",
+        "protocol: {fixed: 2026-99-99}\nclaims: []",
+        "{" * 9999,
+        "a: " + "9" * 5000,
+    ],
+    ids="torn tab list laughs alias twice inner-twice tag no-day deep long".split(),
+)
 def test_what_is_no_yaml_table_is_refused(written, text):
     with pytest.raises(InputError, match="claims.yml"):
         written(text)
@@ -248,6 +283,31 @@ def test_what_is_no_yaml_table_is_refused(written, text):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(InputError, match="claims.yml: got .*No such file"):
         read(tmp_path / "claims.yml")
+
+
+@pytest.mark.parametrize(
+    "call, field",
+    [
+        (lambda few, table: ledger(few, complete(), 0), "rng"),
+        (lambda few, table: ledger(TABLE, complete(), rng()), "claims"),
+        (lambda few, table: ledger(few, complete(), rng(), 0), "resamples"),
+        (lambda few, table: claims.judge(few, {}), "measured.same"),
+        (lambda few, table: page(few, table.drop(columns="p"), RUN), "table.p"),
+        (lambda few, table: page(few, table[1:], RUN), "table.id"),
+        (lambda few, table: page(few, None, RUN), "table"),
+        (lambda few, table: page(few, table, {}), "run.specification"),
+        (lambda few, table: page(few, table, RUN | {"size": 3}), "run.size.seeds"),
+        (lambda few, table: page(few, table, RUN | {"seeds": 3}), "run.seeds"),
+        (lambda few, table: page(few, table, RUN | {"commit": None}), "run.commit"),
+        (lambda few, table: page(few, table, RUN | {"hardware": {}}), "run.hardware.processor"),
+        (lambda few, table: page(few, table, RUN | {"seconds": {"training": "a"}}), "run.seconds.training"),
+        (lambda few, table: claims.origin({}), "run.specification"),
+    ],
+)
+def test_what_no_page_can_be_made_of_is_refused(few, table, call, field):
+    with pytest.raises(InputError) as caught:
+        call(few, table)
+    assert caught.value.field == field
 
 
 # ---------------------------------------------------------------- verdicts

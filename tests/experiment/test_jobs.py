@@ -1,7 +1,7 @@
 """What is trained: the same start, the same budget and the same test patients for all."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -216,6 +216,10 @@ def test_what_ships_as_tuned_is_complete():
         (lambda table: table["landmarks"].update(swarm={}), "tuned.landmarks.swarm"),
         (lambda table: table["regressor"].update(local={"momentum": 0.9}), "tuned.regressor.local.momentum"),
         (lambda table: table["regressor"].update(local=3), "tuned.regressor.local"),
+        (
+            lambda table: table["regressor"].update(local={"learning_rate": -1}),
+            "tuned.regressor.local.learning_rate",
+        ),
     ],
 )
 def test_a_malformed_choice_is_refused(monkeypatch, change, field):
@@ -229,8 +233,64 @@ def test_a_malformed_choice_is_refused(monkeypatch, change, field):
 
 def test_every_size_in_the_package_is_valid():
     assert list(jobs.sizes()) == ["lesson", "fast", "full"]
-    with pytest.raises(InputError, match="size: got 'huge'; allowed: one of lesson, fast"):
-        jobs.size("huge")
+    for name in ("huge", ["fast"], None):
+        with pytest.raises(InputError, match="size: got .*; allowed: one of lesson, fast"):
+            jobs.size(name)
+
+
+@pytest.mark.parametrize(
+    "faults, field",
+    [
+        ({"network": "resnet"}, "job.network"),
+        ({"arm": "x"}, "job.arm"),
+        ({"arm": ["local"]}, "job.arm"),
+        ({"seed": True}, "job.seed"),
+        ({"seed": -1}, "job.seed"),
+        ({"seed": 1.5}, "job.seed"),
+        ({"site": "oak"}, "job.site"),
+        ({"site": ""}, "job.site"),  # a local model has one
+        ({"arm": "federated"}, "job.site"),  # and a shared one none
+        ({"arm": "federated", "site": "", "without": "oak"}, "job.without"),
+        ({"without": "birch"}, "job.without"),
+        ({"films": -3}, "job.films"),
+        ({"arm": "federated", "site": "", "films": 3}, "job.films"),
+    ],
+    ids=str,
+)
+def test_a_job_that_cannot_be_is_refused(faults, field):
+    given = {"network": "landmarks", "arm": "local", "seed": 0, "site": "aspen"}
+    with pytest.raises(InputError) as caught:
+        Job(**given | faults)
+    assert caught.value.field == field
+
+
+def test_numbers_of_numpy_make_the_same_job():
+    job = Job("landmarks", "local", np.int64(3), "aspen", films=np.uint8(15))
+    assert job == Job("landmarks", "local", 3, "aspen", films=15) and json.dumps(asdict(job))
+    assert jobs.of_seed(FAST, np.int64(0)) == jobs.of_seed(FAST, 0)
+
+
+@pytest.mark.parametrize(
+    "call, field",
+    [
+        (lambda: jobs.of_seed(FAST, -1), "seed"),
+        (lambda: jobs.of_seed(FAST, 1), "seed"),
+        (lambda: jobs.of_seed("fast", 0), "what"),
+        (lambda: jobs.seeds("fast"), "what"),
+        (lambda: jobs.patients(1.5), "seed"),
+        (lambda: jobs.patients(-1), "seed"),
+        (lambda: jobs.clients("fast", Job("landmarks", "federated", 0)), "what"),
+        (lambda: jobs.clients(FAST, "landmarks-federated-seed0"), "job"),
+        (lambda: jobs.plan_of(FAST, None), "job"),
+        (lambda: jobs.tested_films(FAST, "oak"), "site"),
+        (lambda: replace(FAST, seeds={}), "fast.seeds"),  # a size built in code is held to the same
+        (lambda: replace(FAST, share=float("nan")), "fast.share"),
+    ],
+)
+def test_what_is_asked_of_the_experiment_is_checked(call, field):
+    with pytest.raises(InputError) as caught:
+        call()
+    assert caught.value.field == field
 
 
 @pytest.mark.parametrize(
@@ -250,7 +310,8 @@ def test_every_size_in_the_package_is_valid():
         ({"curve": [15, 0]}, "tiny.curve"),
         ({"curve": ["15"]}, "tiny.curve"),
         ({"title": 3}, "tiny.title"),
-        ({"long_side_px": 100}, "long_side_px"),
+        ({"long_side_px": 100}, "tiny.long_side_px"),
+        ({"long_side_px": 2048}, "tiny.long_side_px"),  # no network takes it
         ({"long_side_px": "256"}, "tiny.long_side_px"),
         ({"share": 0}, "tiny.share"),
         ({"share": 1.5}, "tiny.share"),
@@ -259,6 +320,7 @@ def test_every_size_in_the_package_is_valid():
         ({"plan": {"steps": 10, "checks": 2}}, "tiny.plan.patience"),
         ({"plan": TINY["plan"] | {"momentum": 0.9}}, "tiny.plan.momentum"),
         ({"plan": TINY["plan"] | {"batch": 0}}, "tiny.plan.batch"),
+        ({"plan": TINY["plan"] | {"checks": 13}}, "tiny.plan.checks"),
         ({"plan": [10, 2, 9]}, "tiny.plan"),
     ],
     ids=str,

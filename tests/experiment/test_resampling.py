@@ -52,6 +52,48 @@ def test_resamples_are_counted(resamples):
         draw(FILMS, 4, rng(), resamples)
 
 
+@pytest.mark.parametrize(
+    "call, field",
+    [
+        (lambda: draw(FILMS, 4, 0, 9), "rng"),
+        (lambda: draw(FILMS, 0, rng(), 9), "seeds"),
+        (lambda: draw({}, 4, rng(), 9), "patients"),
+        (lambda: draw({"elm": 0}, 4, rng(), 9), "patients.elm"),
+        (lambda: draw(FILMS, 4, rng(), True), "resamples"),
+        (lambda: resampling.observed({"elm": 1.5}), "patients.elm"),
+        (lambda: resampling.seed_weights(0, np.zeros((5, 1))), "count"),
+        (lambda: resampling.seed_weights(4, np.zeros((5, 2))), "luck"),  # fewer draws than the seeds need
+        (lambda: resampling.seed_weights(2, np.ones((5, 2))), "luck[0, 0]"),
+        (lambda: resampling.seed_weights(2, [0.5]), "luck"),
+        (lambda: resampling.intervals(np.ones((1, 5))), "sampled"),
+        (lambda: resampling.intervals(1.0), "sampled"),
+        (lambda: resampling.estimate(np.ones((5, 2))), "sampled"),
+        (lambda: resampling.student([], rng()), "by_seed"),
+        (lambda: resampling.student([1.0, np.nan], rng()), "by_seed[1]"),
+        (lambda: resampling.student([1.0, 2.0], 0), "rng"),
+        (lambda: resampling.student([1.0, 2.0], rng(), 0), "resamples"),
+        (lambda: one_sided_p([1.0, np.nan]), "samples[1]"),
+        (lambda: one_sided_p([[1.0]]), "samples"),
+        (lambda: one_sided_p([1.0], "0"), "limit"),
+        (lambda: one_sided_p([1.0], np.nan), "limit"),
+        (lambda: equivalence_p([1.0], 0.5, -0.5), "high"),
+        (lambda: holm([0.1, np.nan]), "p[1]"),
+        (lambda: holm([0.1, 1.1]), "p[1]"),
+        (lambda: holm([[0.1, 0.2]]), "p"),
+        (lambda: holm("0.1"), "p"),
+    ],
+)
+def test_what_chance_cannot_draw_is_refused(call, field):
+    with pytest.raises(InputError) as caught:
+        call()
+    assert caught.value.field == field
+
+
+def test_no_resample_shows_anything():
+    assert one_sided_p([]) == equivalence_p([], -1, 1) == 1
+    assert one_sided_p([0.5, 1.0]) == one_sided_p(np.array([0.5, 1.0], np.float32)) == pytest.approx(1 / 3)
+
+
 # ---------------------------------------------------------------- intervals
 
 

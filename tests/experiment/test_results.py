@@ -8,6 +8,7 @@ from importlib.resources import files
 import numpy as np
 import pytest
 import torch
+from faults import ABSENT, planted
 from tiny import (
     all_jobs,
     same_outcome,
@@ -103,16 +104,74 @@ def test_a_shard_is_read_whole_or_refused(finished, tmp_path):
     store.save_tensors(path, arrays | {"stranger/elm": arrays["rated/elm"]}, note)
     with pytest.raises(InputError, match="seed0.safetensors: got .*stranger/elm"):
         results.read_outcome(tmp_path)
-    for foreign in (
-        {},
-        {"jobs": ["tiny"]},
-        {"jobs": None},
-        {"jobs": note["jobs"]},
-        note | {"jobs": [{"job": {}}]},
-    ):
-        store.save_tensors(path, arrays, foreign)
-        with pytest.raises(InputError, match="seed0.safetensors: got .*a note without jobs"):
-            results.read_outcome(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "fault, value, field",
+    [
+        ("jobs", ABSENT, "jobs"),
+        ("jobs", None, "jobs"),
+        ("jobs", [], "jobs"),
+        ("jobs.0", "tiny", "jobs"),
+        ("jobs.0.job", {}, "jobs.job.arm"),
+        ("jobs.0.job.arm", "x", "jobs.job.arm"),
+        ("jobs.0.job.seed", True, "jobs.job.seed"),
+        ("jobs.0.job.seed", 3, "jobs"),  # another seed than in the file's name
+        ("jobs.0.job.films", -3, "jobs.job.films"),
+        ("jobs.0.films", 0, "jobs.films"),
+        ("specification", ABSENT, "specification"),
+        ("specification", 3, "specification"),
+    ],
+)
+def test_a_note_that_no_shard_has_is_named(finished, tmp_path, fault, value, field):
+    arrays, note = store.load_tensors(finished / "seed0.safetensors")
+    path = store.save_tensors(tmp_path / "seed0.safetensors", arrays, planted(note, fault, value))
+    with pytest.raises(InputError) as caught:
+        results.read_outcome(tmp_path)
+    assert caught.value.field == f"{path}.{field}"
+
+
+NAN, INFINITE = (lambda values, n=number: np.full_like(values, n) for number in (np.nan, np.inf))
+
+
+@pytest.mark.parametrize(
+    "name, change",
+    [
+        ("rated/elm", NAN),
+        ("truth/elm", INFINITE),
+        ("truth/elm", lambda values: values[:2]),
+        ("regressor-federated-seed0/elm", NAN),
+        ("regressor-federated-seed0/elm", lambda values: values[:, :3]),
+        ("regressor-federated-seed0/elm", lambda values: values[1:]),
+        ("regressor-federated-seed0/elm", lambda values: values > 0),
+        ("regressor-federated-seed0/elm/within", NAN),
+        ("regressor-federated-seed0/elm/within", INFINITE),
+        ("regressor-federated-seed0/elm/within", lambda values: -values),
+        ("regressor-federated-seed0/elm/within", lambda values: values[..., 0]),
+    ],
+)
+def test_predictions_that_cannot_be_are_named(finished, tmp_path, name, change):
+    arrays, note = store.load_tensors(finished / "seed0.safetensors")
+    path = tmp_path / "seed0.safetensors"
+    store.save_tensors(path, arrays | {name: change(arrays[name])}, note)
+    with pytest.raises(InputError) as caught:
+        results.read_outcome(tmp_path)
+    assert caught.value.field.startswith(f"{path}: {name}")
+
+
+def test_a_shard_of_unknown_hospitals_is_refused(finished, tmp_path):
+    arrays, note = store.load_tensors(finished / "seed0.safetensors")
+    renamed = {name.replace("/elm", "/oak"): values for name, values in arrays.items()}
+    store.save_tensors(tmp_path / "seed0.safetensors", renamed, note)
+    with pytest.raises(InputError, match="seed0.safetensors: hospital: got 'oak'"):
+        results.read_outcome(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["seed1", "seed01", "seed", "seedx", "seed-1", "seed٣"])
+def test_a_shard_under_another_name_is_refused(finished, tmp_path, name):
+    shutil.copy(finished / "seed0.safetensors", tmp_path / f"{name}.safetensors")
+    with pytest.raises(InputError, match=f"{name}.safetensors"):
+        results.read_outcome(tmp_path)
 
 
 def test_records_of_shards_are_put_together(finished_wide, tmp_path):
@@ -132,11 +191,25 @@ def test_records_of_shards_are_put_together(finished_wide, tmp_path):
 @pytest.mark.parametrize(
     "change, found",
     [
-        ({"specification": "f" * 16}, "seed1.json: specification: got 'ffff"),
-        ({"size": {}}, "seed1.json: size"),
-        ("[1]", r"seed1.json: got \[1\]; allowed: what a run writes"),
-        ("{}", r"seed1.json: got \[\]; allowed: what a run writes beside a shard, .*'seconds'"),
+        ({"specification": "f" * 16}, "seed1.json.specification: got 'ffff"),
+        ({"size": {}}, "seed1.json.size"),
+        ("[1]", r"seed1.json: got \[1\]; allowed: a table"),
+        ("{}", "seed1.json.commit: got None; allowed: this field is needed"),
         ("{", "seed1.json: got .*allowed: what a run writes"),
+        ("[" * 9999, "seed1.json: got .*allowed: what a run writes"),
+        ({"jobs": {}}, "seed1.json.jobs: .*those of seed1.safetensors"),
+        ({"jobs": {"a": {"seconds": 1, "device": "cpu", "history": []}}}, "seed1.json.jobs.a.history: got"),
+        (
+            {"jobs": {"a": {"seconds": 1, "device": "cpu", "history": [[1, "a", 2]]}}},
+            "seed1.json.jobs.a.hist",
+        ),
+        ({"seconds": {"drawing": 1.0, "training": float("nan")}}, "seed1.json.seconds.training: got nan"),
+        ({"seconds": {"drawing": 1.0, "training": 10**400}}, "seed1.json.seconds.training: got 1000"),
+        ({"seconds": [1, 2]}, "seed1.json.seconds"),
+        ({"versions": {"lumbo": 1}}, "seed1.json.versions.lumbo"),
+        ({"hardware": {"gpu": None}}, "seed1.json.hardware.cores"),
+        ({"commit": 3}, "seed1.json.commit: got 3; allowed: a text or null"),
+        ({"more": 3}, "seed1.json.more"),
     ],
     ids=str,
 )
@@ -148,7 +221,17 @@ def test_a_record_of_another_run_is_refused(finished_wide, tmp_path, change, fou
         results.read_run(folder)
 
 
+def test_what_a_run_does_not_say_is_named():
+    for run, field in (({}, "run.size"), ({"size": 3}, "run.size.plan"), (None, "run.size")):
+        with pytest.raises(InputError) as caught:
+            results.noted(run, "size", "plan")
+        assert caught.value.field == field
+
+
 def test_a_reference_that_does_not_ship_is_refused():
+    for name in ("nowhere", None, ["full"]):
+        with pytest.raises(InputError, match="size: got .*one of lesson"):
+            results.reference(name)
     with pytest.raises(InputError, match="reference: got 'lesson'; allowed: a size whose results ship"):
         results.reference("lesson")
 
@@ -176,8 +259,9 @@ def test_a_network_that_ships_is_read_and_another_refused(shipped):
     expected = models.load(shipped / "jobs" / f"{job.name}.weights.safetensors").state_dict()
     found = results.reference_model(job).state_dict()
     assert all(torch.equal(found[name], value) for name, value in expected.items())
-    with pytest.raises(InputError, match="regressor-federated-seed1.safetensors"):
-        results.reference_model(replace(job, seed=1))
+    for other in (replace(job, seed=1), job.name):
+        with pytest.raises(InputError, match="job: got "):
+            results.reference_model(other)
 
 
 def test_what_ships_is_complete_and_of_one_specification():

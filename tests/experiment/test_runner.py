@@ -12,6 +12,7 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 import torch
+from faults import ABSENT, planted
 from tiny import (
     RUINS,
     TINY,
@@ -64,6 +65,7 @@ def test_every_model_is_trained_as_it_was_tuned(tmp_path, monkeypatch):
 def test_a_run_leaves_everything(finished_wide):
     kinds = ("weights", "predictions")
     names = {f"{job.name}.{kind}.safetensors" for job in all_jobs(wide()) for kind in kinds}
+    names |= {"seed0.lock", "seed1.lock"}
     assert {path.name for path in (finished_wide / "jobs").iterdir()} == names
     shards = {f"seed{seed}.{end}" for seed in (0, 1) for end in ("safetensors", "json")}
     assert {path.name for path in finished_wide.iterdir()} == {"jobs", "fingerprint.json", *shards}
@@ -324,10 +326,113 @@ def test_a_checkpoint_of_another_run_is_refused(checkpoint, finished, tmp_path, 
     assert contents(tmp_path) == contents(finished)
 
 
-@pytest.mark.parametrize("arguments, field", [
-    ({"only": [1]}, "seed"), ({"only": [0, -1]}, "seed"), ({"workers": 0}, "workers"), ({"device": "tpu"}, "device"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "fault, value",
+    [
+        ("origin", ABSENT),
+        ("origin.hardware", "a machine"),
+        ("films", "many"),
+        ("seconds", ABSENT),
+        ("seconds", float("nan")),
+        ("history", [[1, 2]]),
+        ("history", []),
+        ("job.arm", "x"),
+    ],
+)
+def test_a_job_file_with_another_note_is_refused_before_anything_is_trained(
+    finished, tmp_path, monkeypatch, fault, value
+):
+    folder = shutil.copytree(finished, tmp_path / "spoiled")
+    path = folder / "jobs" / "regressor-local-cedar-seed0.predictions.safetensors"
+    arrays, note = store.load_tensors(path)
+    store.save_tensors(path, arrays, planted(note, fault, value))
+    (folder / "jobs" / "regressor-local-birch-seed0.predictions.safetensors").unlink()
+    monkeypatch.setattr(runner, "_run_shard", None)
+    with pytest.raises(
+        InputError, match=f"local-cedar-seed0.predictions.safetensors.{fault}.*delete it and run"
+    ):
+        run(tiny(), folder)
+
+
+def test_predictions_of_other_films_are_refused(finished, tmp_path, monkeypatch):
+    folder = shutil.copytree(finished, tmp_path / "spoiled")
+    path = folder / "jobs" / "regressor-local-cedar-seed0.predictions.safetensors"
+    arrays, note = store.load_tensors(path)
+    store.save_tensors(path, arrays | {"elm": arrays["elm"][:, :3]}, note)
+    monkeypatch.setattr(runner, "_run_shard", None)
+    with pytest.raises(InputError, match="seed0.predictions.safetensors: elm: got .*delete it and run again"):
+        run(tiny(), folder)
+
+
+HOLDS = """
+import sys
+from pathlib import Path
+from lumbo.experiment import runner
+
+with runner._alone(Path(sys.argv[1]), 0):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_two_runs_of_one_seed_in_one_folder(finished, root, tmp_path):
+    """The second is refused, one of another seed is not; a lock does not outlive a run that was killed."""
+    (tmp_path / "jobs").mkdir()
+    command = [sys.executable, "-c", HOLDS, str(tmp_path / "jobs" / "seed0.lock")]
+    other = subprocess.Popen(command, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        assert other.stdout.readline() == b"held\n"
+        with pytest.raises(
+            InputError, match="seed0.lock: got 'another run at work on seed 0'; allowed: one run"
+        ):
+            run(tiny(), tmp_path)
+        assert [path.name for path in tmp_path.rglob("*")] == ["jobs", "seed0.lock"]
+        run(wide(), tmp_path / "other", [1])  # another folder
+        with runner._alone(tmp_path / "jobs" / "seed1.lock", 1):  # another seed
+            pass
+    finally:
+        other.kill()
+        other.communicate()
+    run(tiny(), tmp_path)
+    assert contents(tmp_path) == contents(finished)
+
+
+@pytest.mark.parametrize(
+    "arguments, field",
+    [
+        ({"only": [1]}, "seed"),
+        ({"only": [0, -1]}, "seed"),
+        ({"only": ["0"]}, "seed"),
+        ({"only": [False]}, "seed"),
+        ({"only": 5}, "only"),
+        ({"only": []}, "only"),
+        ({"only": [0, 0]}, "only"),
+        ({"workers": 0}, "workers"),
+        ({"workers": True}, "workers"),
+        ({"workers": 1.5}, "workers"),
+        ({"device": "tpu"}, "device"),
+        ({"device": "gpu"}, "device"),
+        ({"device": None}, "device"),
+        ({"what": "fast"}, "what"),
+        ({"out": "a\0b"}, "out"),
+        ({"out": None}, "out"),
+        ({"report": 3}, "report"),
+    ],
+    ids=str,
+)
 def test_what_cannot_be_run_is_refused_at_once(tmp_path, arguments, field):
     with pytest.raises(InputError) as caught:
-        run(tiny(), tmp_path / "out", **arguments)
+        run(**{"what": tiny(), "out": tmp_path / "out"} | arguments)
     assert caught.value.field == field and not (tmp_path / "out").exists()
+
+
+def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path):
+    (tmp_path / "out").write_text("a file")
+    with pytest.raises(InputError, match="out.*allowed: a folder that can be written to"):
+        run(tiny(), tmp_path / "out")
+
+
+def test_seeds_and_workers_may_be_numbers_of_numpy(finished, tmp_path, monkeypatch):
+    folder = shutil.copytree(finished, tmp_path / "again")
+    monkeypatch.setattr(runner, "_run_job", None)
+    assert run(tiny(), str(folder), np.array([0]), workers=np.int64(2)).said

@@ -283,6 +283,63 @@ def test_what_was_not_run_cannot_be_scored(planted, call, field):
     assert caught.value.field == field
 
 
+LOCAL, EMPTY = ("local", "internal"), Outcome({}, {}, {}, {}, {})
+
+
+@pytest.mark.parametrize(
+    "call, field",
+    [
+        (lambda o: overview(o, 0), "rng"),
+        (lambda o: overview(o, None), "rng"),
+        (lambda o: overview(o, rng(), resamples=True), "resamples"),
+        (lambda o: overview(o, rng(), resamples=2.5), "resamples"),
+        (lambda o: overview(o, rng(), ["rated"]), "reference"),
+        (lambda o: overview(o, rng(), tests="internal"), "tests"),
+        (lambda o: overview(o, rng(), tests=["outside"]), "tests"),
+        (lambda o: overview(o, rng(), tests=()), "tests"),
+        (lambda o: overview(o, rng(), tests=3), "tests"),
+        (lambda o: overview(EMPTY, rng()), "outcome.said"),
+        (lambda o: overview(None, rng()), "outcome"),
+        (lambda o: tables.results(o, 0), "rng"),
+        (lambda o: tables.results(o, rng(), 0), "resamples"),
+        (lambda o: tables.results(EMPTY, rng()), "outcome.said"),
+        (lambda o: tables.curve(o, rng(), "both"), "reference"),
+        (lambda o: tables.coverage(o, rng(), "both"), "reference"),
+        (lambda o: tables.declining(o, rng(), "both"), "reference"),
+        (lambda o: tables.declining(o, rng(), answered=[1.0, 0.0]), "answered"),
+        (lambda o: tables.declining(o, rng(), answered=[1.1]), "answered[0]"),
+        (lambda o: tables.declining(o, rng(), answered=()), "answered"),
+        (lambda o: tables.declining(o, rng(), answered=0.5), "answered"),
+        (lambda o: tables.yardsticks(o, 0), "rng"),
+        (lambda o: tables.identity(EMPTY), "outcome.said"),
+        (lambda o: tables.gains(o, "both"), "reference"),
+        (lambda o: tables.gains(EMPTY), "outcome.said"),
+        (lambda o: tables.gain_per_doubling(o, "resnet", rng()), "reading"),
+        (lambda o: tables.error(o, ["landmarks"], LOCAL, rng()), "reading"),
+        (lambda o: tables.error(o, "landmarks", "local, internal", rng()), "reading"),
+        (lambda o: tables.error(o, "landmarks", ("local",), rng()), "reading"),
+        (lambda o: tables.error(o, "landmarks", LOCAL, rng(), angle=["SS"]), "angle"),
+        (lambda o: tables.kind_of_test("landmarks-federated-seed0", "elm"), "job"),
+        (lambda o: tables.kind_of_test(Job("landmarks", "federated", 0), "oak"), "hospital"),
+        (lambda o: tables.endings(o, {}), "run.size"),
+        (lambda o: tables.endings(o, {"size": {"plan": {"steps": "many"}}}), "run.size.plan.steps"),
+        (lambda o: tables.endings(o, {"size": {"plan": {"steps": 9}}, "jobs": {}}), "run.jobs.{job}"),
+        (lambda o: tables.endings(o, ran_in(o, [])), "run.jobs.{job}.history"),
+        (lambda o: tables.endings(o, ran_in(o, [[1, 2, "a"]])), "run.jobs.{job}.history"),
+    ],
+)
+def test_what_no_table_can_be_made_of_is_refused(planted, call, field):
+    with pytest.raises(InputError) as caught:
+        call(planted)
+    assert caught.value.field == field.format(job=next(iter(planted.said)).name)
+
+
+def ran_in(outcome, history):
+    """What a run says whose models all have the same history."""
+    jobs = {job.name: {"history": history} for job in outcome.said}
+    return {"jobs": jobs, "size": {"plan": {"steps": 100}}}
+
+
 # ---------------------------------------------------------------- gains
 
 

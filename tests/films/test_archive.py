@@ -6,9 +6,12 @@ import json
 import os
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import weakref
+import zlib
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,7 +24,7 @@ from PIL import Image
 from lumbo import store
 from lumbo.angles import ANGLES, LANDMARKS, lumbopelvic_angles
 from lumbo.errors import InputError
-from lumbo.films import archive, hospitals, radiograph
+from lumbo.films import anatomy, archive, hospitals
 from lumbo.films.archive import check, read_films, write_films
 from lumbo.films.hospitals import CHUNK, FilmSet, hospital
 
@@ -153,7 +156,9 @@ def test_a_landmark_lies_where_the_stored_film_shows_it(tmp_path, monkeypatch):
         film[y, x] = 65535
     plain = hospitals.draw(ELM, "test", 0, 0, 32, bits=16)[:4]
     mirrored, inverted = np.array(SIDES).T
-    made = replace(plain, films=black, landmarks_px=spots, mirrored=mirrored, inverted=inverted)
+    degrees = lumbopelvic_angles(spots, "left")
+    made = replace(plain, films=black, landmarks_px=spots, angles_deg=degrees)
+    made = replace(made, mirrored=mirrored, inverted=inverted)
     monkeypatch.setattr(hospitals, "draw", lambda *_, **__: made)
     write_films(tmp_path, [ELM], n=4, long_side_px=32)
     table = tables(tmp_path)[0]
@@ -249,16 +254,41 @@ def test_the_window_covers_every_level(finished):
         assert (film.WindowCenter, film.WindowWidth) == (32768, 65536)
 
 
-def test_distances_hold_in_the_median_plane(finished, drawn):
-    """Two points 100 mm apart in the patient, projected, measure 100 mm with the pixel spacing."""
-    for film, pixel_mm in zip(headers(finished), drawn.pixel_mm):
-        room = ELM.scanner if film.PatientID.startswith("ELM") else FIR.scanner
-        exposure = radiograph.Exposure(np.zeros((1, 2)), np.full((1, 2), 400.0), pixel_mm, (PX, 52))
-        ends = radiograph.project(np.array([[[0, 0, 0], [60, 0, 80]]]), room, exposure)[0]
-        across, down = (ends[1] - ends[0]) * film.PixelSpacing[::-1]
-        assert np.hypot(across, down) == pytest.approx(100, abs=1e-3)
-        assert film.ImagerPixelSpacing == pytest.approx([pixel_mm] * 2, abs=1e-6)
-        assert film.DistanceSourceToDetector == room.source_mm
+WAYS = {
+    "in the patient": lambda film: film.PixelSpacing,
+    "on the detector, by the magnification": lambda film: (
+        np.array(film.ImagerPixelSpacing) / film.EstimatedRadiographicMagnificationFactor
+    ),
+    "on the detector, by the distances": lambda film: (
+        np.array(film.ImagerPixelSpacing) * film.DistanceSourceToPatient / film.DistanceSourceToDetector
+    ),
+}
+
+
+@pytest.mark.parametrize("where", [ELM, FIR], ids=["cone", "slot"])
+def test_distances_hold_in_the_median_plane_however_a_viewer_takes_them(tmp_path, monkeypatch, where):
+    """The S1 plate lies there: as long on the film as in the patient."""
+    plain, kept = anatomy.spines, []
+    monkeypatch.setattr(anatomy, "spines", lambda *asked: kept.append(plain(*asked)) or kept[-1])
+    write_films(tmp_path, [where], n=3, long_side_px=PX, formats=["dicom"])
+    plates_mm = kept[-1].landmarks_mm[:3, :2]
+    assert (plates_mm[..., 1] == 0).all()
+    lengths_mm = np.linalg.norm(plates_mm[:, 0] - plates_mm[:, 1], axis=1)
+    for film, plate_px, length_mm in zip(headers(tmp_path), points(tables(tmp_path)[0]), lengths_mm):
+        assert film.DistanceSourceToDetector == where.scanner.source_mm
+        for way, spacing in WAYS.items():
+            across, down = (plate_px[1] - plate_px[0]) * spacing(film)[::-1]
+            assert np.hypot(across, down) == pytest.approx(length_mm, abs=1e-3), way
+
+
+@pytest.mark.parametrize("name", ["東京", "köln", "straße 1", "NA", "007", "x" * hospitals.LONGEST_NAME])
+def test_a_hospital_may_have_a_name_in_any_script(tmp_path, name):
+    table = write_films(tmp_path, [replace(ELM, name=name)], n=1, long_side_px=32)
+    film = headers(tmp_path)[0]
+    assert film.PatientID == f"{name}-test-0-00000".upper()
+    assert str(film.PatientName) == f"Synthetic^{film.PatientID}"
+    assert film.InstitutionName == f"{name} (synthetic)" and film.SpecificCharacterSet == "ISO_IR 192"
+    assert list(table.site) == list(read_films(tmp_path).site) == [name]
 
 
 def test_identifiers_are_unique_and_lasting(finished, small):
@@ -386,6 +416,100 @@ def test_killed_between_two_films_it_goes_on(finished, tmp_path, root, monkeypat
     assert drawn == [("fir", 0), ("fir", 1)]
 
 
+def without(line, field):
+    """Remove a line of a table, or a field of each line."""
+
+    def cut(content: bytes) -> bytes:
+        lines = [row.split(b",") for i, row in enumerate(content.splitlines()) if i != line]
+        return b"\n".join(b",".join(cells[:field] + cells[field + 1 :]) for cells in lines) + b"\n"
+
+    return cut
+
+
+DAMAGES = {
+    "a row that is lost": ("parts/elm-00000.csv", without(3, 10**6)),
+    "a column that is lost": ("parts/elm-00000.csv", without(None, 40)),
+    "another digit": ("parts/elm-00000.csv", lambda whole: whole.replace(b"left,", b"LEFT,")),
+    "no table": ("parts/elm-00000.csv", lambda whole: b"\xff\n\x00"),
+    "nothing": ("parts/elm-00000.csv", lambda whole: b""),
+    "a seal of nothing": (
+        "parts/elm-00000.csv",
+        lambda whole: hashlib.sha256(b"").hexdigest().encode() + b"\n",
+    ),
+    "a film that is lost": ("png/elm-test-0-00001.png", None),
+    "a film of another": ("dicom/elm-test-0-00001.dcm", lambda whole: whole.replace(b"ELM", b"FIR")),
+    "a film cut short": ("dicom/elm-test-0-00002.dcm", lambda whole: whole[:-2]),
+}
+
+
+def stop_before_tables(small, monkeypatch, **options):
+    with monkeypatch.context() as patch, pytest.raises(Stop):
+        break_at(patch, "replace", WRITES - 3, Stop())
+        small(**options)
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_what_was_damaged_between_two_runs_is_drawn_again(small, tmp_path, monkeypatch, damage):
+    whole, (name, spoil) = contents(small("whole")), DAMAGES[damage]
+    stop_before_tables(small, monkeypatch)
+    path = tmp_path / "set" / name
+    before = path.read_bytes()
+    path.unlink() if spoil is None else path.write_bytes(spoil(before))
+    assert spoil is None or path.read_bytes() != before
+    assert contents(small()) == whole
+
+
+def test_rows_of_another_set_are_not_taken(small, tmp_path, monkeypatch):
+    """Their seal is whole, but it is one for another question."""
+    whole = contents(small("whole"))
+    for name, seed in (("set", 0), ("other", 1)):
+        stop_before_tables(small, monkeypatch, name=name, seed=seed)
+    part = "parts/elm-00000.csv"
+    shutil.copy(tmp_path / "other" / part, tmp_path / "set" / part)
+    assert contents(small()) == whole
+
+
+@pytest.mark.parametrize("count", range(WRITES))
+def test_another_run_may_finish_the_set_at_any_write(small, tmp_path, monkeypatch, count):
+    """It begins and ends while this one has a draft on disk, and tidies up behind itself."""
+    whole, plain, calls = contents(small("whole")), os.replace, iter(range(10**6))
+
+    def overtaken(*pair):
+        if next(calls) == count:
+            small()
+        return plain(*pair)
+
+    monkeypatch.setattr(store.os, "replace", overtaken)
+    assert contents(small()) == whole
+
+
+def test_two_runs_at_once_both_end_well(small, tmp_path):
+    whole = contents(small("whole"))
+    with ThreadPoolExecutor(3) as pool:
+        for name in map(str, range(8)):
+            for run in [pool.submit(small, name) for _ in range(3)]:
+                assert run.result() == tmp_path / name
+            assert contents(tmp_path / name) == whole
+
+
+def test_a_run_that_wants_another_set_does_not_mix_with_this_one(small, tmp_path, monkeypatch):
+    """Both began in an empty folder: the first to look again finds the other's question."""
+    plain, calls = os.replace, iter(range(10**6))
+
+    def overtaken(*pair):
+        if next(calls) == 1:
+            (tmp_path / "set" / "films.json").unlink()
+            (tmp_path / "set" / "films.json").write_bytes(
+                (small("other", seed=1) / "films.json").read_bytes()
+            )
+        return plain(*pair)
+
+    monkeypatch.setattr(store.os, "replace", overtaken)
+    with pytest.raises(InputError, match="films.json: seed: got 1; allowed: 0, as asked for"):
+        small()
+    assert not (tmp_path / "set" / "SHA256SUMS").exists()
+
+
 def test_a_complete_set_is_left_alone(finished, monkeypatch):
     times = {path: path.stat().st_mtime_ns for path in finished.rglob("*") if path.is_file()}
     monkeypatch.setattr(hospitals, "draw", lambda *_, **__: pytest.fail("drawn again"))
@@ -474,21 +598,86 @@ def test_a_spoilt_specification_is_named(small, text):
         ({"seed": 0.5}, "seed", "a whole number from 0"),
         ({"n": 0}, "n", "a whole number from 1"),
         ({"n": True}, "n", "a whole number from 1"),
+        ({"n": 10**7}, "n", "to 1000000"),
         ({"long_side_px": 100}, "long_side_px", "a multiple of 16"),
         ({"long_side_px": 10**6}, "long_side_px", "a whole number from 32"),
         ({"formats": []}, "format", "at least one"),
         ({"formats": ["png", "png"]}, "format", "each once"),
         ({"formats": ["tiff"]}, "format", "one of png, dicom"),
+        ({"formats": [["png"]]}, "format", "one of png, dicom"),
+        ({"formats": "png"}, "format", "a list of png, dicom"),
+        ({"formats": None}, "format", "a list of png, dicom"),
         ({"sites": []}, "hospital", "at least one"),
         ({"sites": [FIR, FIR]}, "hospital", "each once"),
+        ({"sites": [FIR, replace(FIR, name="Fir")]}, "hospital", "each once"),
+        ({"sites": FIR}, "sites", "hospitals in a list"),
+        ({"sites": "fir"}, "sites", "hospitals in a list"),
+        ({"sites": ["fir"]}, "sites\\[0\\]", "a Hospital, such as hospital"),
+        ({"sites": [FIR, {}]}, "sites\\[1\\]", "a Hospital, such as hospital"),
+        (
+            {"sites": [replace(FIR, name="x" * 32)], "split": "validation", "seed": 10**9},
+            "hospital",
+            "letters",
+        ),
+        ({"report": None}, "report", "a function"),
+        ({"split": ["test"]}, "split", "one of training"),
     ],
     ids=str,
 )
 def test_an_option_that_cannot_be_is_named(tmp_path, options, field, allowed):
-    with pytest.raises(InputError, match=allowed) as caught:
+    with pytest.raises(InputError, match=f"^{field}: .*{allowed}"):
         write_films(tmp_path / "set", **{"sites": [FIR], "n": 2} | options)
-    assert caught.value.field == field
     assert not (tmp_path / "set").exists()
+
+
+def test_numbers_of_numpy_are_numbers(small):
+    numpys = {"seed": np.int64(0), "n": np.int32(3), "long_side_px": np.uint16(32)}
+    assert contents(small("numpy", **numpys)) == contents(small())
+
+
+@pytest.mark.parametrize("folder", [None, 3, b"films", "", "a\0b"], ids=repr)
+@pytest.mark.parametrize("door", [lambda folder: write_films(folder, [FIR], n=1), read_films, check])
+def test_a_folder_that_cannot_be_is_named(folder, door):
+    with pytest.raises(InputError, match="^folder: .*a path"):
+        door(folder)
+
+
+def test_a_file_is_no_folder(tmp_path):
+    (tmp_path / "set").write_text("mine")
+    with pytest.raises(InputError, match="set: .*a folder that can be written to"):
+        write_films(tmp_path / "set", [FIR], n=1)
+    with pytest.raises(InputError, match="no such file"):
+        read_films(tmp_path / "set")
+
+
+FILM = np.zeros((32, 26), np.uint16)
+WRONG_FILMS = [FILM[0], FILM.astype(np.uint8), FILM.astype(float), FILM.tolist(), FILM[:0], None]
+
+
+@pytest.mark.parametrize("pixels", WRONG_FILMS, ids=str)
+def test_only_films_of_16_bits_are_encoded(pixels):
+    row = next(archive.describe(hospitals.draw(ELM, "test", 0, 0, 32, 16, n=1), "test", 0, 0).itertuples())
+    for encode in (archive.png, lambda pixels: archive.dicom(pixels, row, ELM, "key")):
+        with pytest.raises(InputError, match="^pixels: "):
+            encode(pixels)
+
+
+@pytest.mark.parametrize(
+    "arguments, field",
+    [
+        ((np.zeros((2, 6, 3)), ["left"] * 2, 208), "landmarks_px"),
+        ((np.full((2, 6, 2), np.nan), ["left"] * 2, 208), "landmarks_px"),
+        ((np.zeros((2, 6, 2)), ["left", "Right"], 208), "facing"),
+        ((np.zeros((2, 6, 2)), ["left"], 208), "facing"),
+        ((np.zeros((2, 6, 2)), None, 208), "facing"),
+        ((np.zeros((2, 6, 2)), ["left"] * 2, 0), "width_px"),
+        ((np.zeros((2, 6, 2)), ["left"] * 2, 208.5), "width_px"),
+    ],
+)
+def test_only_landmarks_of_films_are_mirrored(arguments, field):
+    with pytest.raises(InputError) as caught:
+        archive.mirror(*arguments)
+    assert caught.value.field.startswith(field)
 
 
 KINDS = [
@@ -513,6 +702,25 @@ def test_a_damaged_file_is_named(small, name):
 
 
 @pytest.mark.parametrize("name", KINDS)
+def test_a_complete_set_that_was_damaged_is_not_said_to_be_done(small, name):
+    path = small() / name
+    for spoilt in (path.read_bytes()[:-1], None):
+        path.unlink() if spoilt is None else path.write_bytes(spoilt)
+        with pytest.raises(InputError) as caught:
+            small()
+        assert caught.value.field in (str(path), str(path.parent))  # without films.json, it is any folder
+
+
+def test_without_checksums_a_damaged_set_is_made_again(small):
+    folder = small()
+    whole = contents(folder)
+    for name in KINDS[1:]:
+        (folder / name).write_bytes(b"")
+    (folder / "SHA256SUMS").unlink()
+    assert contents(small()) == whole
+
+
+@pytest.mark.parametrize("name", KINDS)
 def test_a_missing_file_is_named(small, name):
     folder = small()
     (folder / name).unlink()
@@ -529,6 +737,301 @@ def test_a_checksum_that_is_missing_is_not_passed_over(small):
         with pytest.raises(InputError) as caught:
             check(folder)
         assert caught.value.field == str(folder / lines[i].split()[1])
+
+
+LISTS = {
+    "twice": lambda lines: [*lines, lines[3]],
+    "no file": lambda lines: [*lines, ""],
+    "another file": lambda lines: [*lines, f"{'0' * 64}  png/mine.png"],
+    "a file elsewhere": lambda lines: [*lines, f"{'0' * 64}  ../films.json"],
+    "capitals": lambda lines: [lines[0].upper(), *lines[1:]],
+    "one space": lambda lines: [*lines[:-1], lines[-1].replace("  ", " ")],
+    "a short sum": lambda lines: [*lines[:-1], lines[-1][1:]],
+    "other signs": lambda lines: [*lines, "\0\N{REPLACEMENT CHARACTER}"],
+}
+
+
+@pytest.mark.parametrize("change", LISTS)
+def test_checksums_list_the_files_and_nothing_else(small, change):
+    path = small() / "SHA256SUMS"
+    path.write_text("\n".join(LISTS[change](path.read_text().splitlines())) + "\n")
+    for door in (check, read_films, lambda folder: small()):
+        with pytest.raises(InputError) as caught:
+            door(path.parent)
+        assert caught.value.field.startswith(str(path))
+
+
+# ---------------------------------------- what was changed, and its checksums with it
+
+
+def renew(folder: Path) -> None:
+    """Write the checksums of a set again, as ``sha256sum`` would."""
+    lines = (folder / "SHA256SUMS").read_text().splitlines()
+    names = [line.split("  ")[1] for line in lines]
+    sums = [f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}\n" for name in names]
+    (folder / "SHA256SUMS").write_text("".join(sums))
+
+
+def put(row, column, value):
+    """Put a text, or what a function makes of the text that was there, into a cell."""
+
+    def change(table):
+        cell = table.loc[row, column]
+        table.loc[row, column] = value(cell) if callable(value) else value
+
+    return change
+
+
+def swap(table):
+    table.loc[[0, 1]] = table.loc[[1, 0]].to_numpy()
+
+
+def repeat(table):
+    table.loc[1] = table.loc[0]
+
+
+def more(table):
+    table.loc[3] = table.loc[2]
+
+
+def add(number):
+    return lambda cell: f"{float(cell) + number:.6f}"
+
+
+POINT, DEGREES = "s1_anterior_x_px", "SS_deg"
+CHANGES = {
+    "rows in another order": (swap, "landmarks", "row 1, film"),
+    "rows in another order ": (swap, "angles", "row 1, film"),
+    "a film twice": (repeat, "landmarks", "row 2, film"),
+    "a row less": (lambda table: table.iloc[:2], "landmarks", "rows"),
+    "a row more": (more, "angles", "rows"),
+    "another side": (put(2, "facing", "Right"), "landmarks", "row 3, facing"),
+    "no side": (put(2, "facing", ""), "angles", "row 3, facing"),
+    "another grey": (put(0, "photometric", "MONOCHROME3"), "landmarks", "row 1, photometric"),
+    "another site": (put(0, "site", "fir"), "landmarks", "row 1, site"),
+    "another split": (put(0, "split", "training"), "landmarks", "row 1, split"),
+    "another seed": (put(0, "seed", "1"), "angles", "row 1, seed"),
+    "another patient": (put(0, "patient", "7"), "landmarks", "row 1, patient"),
+    "half a patient": (put(1, "patient", "0.5"), "landmarks", "row 2, patient"),
+    "a cohort that is not": (put(1, "cohort", "giants"), "landmarks", "row 2, cohort"),
+    "no cohort": (put(1, "cohort", ""), "landmarks", "row 2, cohort"),
+    "another cohort": (put(1, "cohort", "asymptomatic"), "angles", "row 2, cohort"),
+    "another pixel": (put(1, "pixel_mm", add(0.1)), "angles", "row 2, pixel_mm"),
+    "a negative pixel": (put(1, "pixel_mm", "-1.5"), "landmarks", "row 2, pixel_mm"),
+    "no pixel": (put(1, "pixel_mm", "0"), "landmarks", "row 2, pixel_mm"),
+    "no number": (put(1, "pixel_mm", "nan"), "landmarks", "row 2, pixel_mm"),
+    "no landmark": (put(1, POINT, "NaN"), "landmarks", f"row 2, {POINT}"),
+    "an infinite landmark": (put(1, POINT, "inf"), "landmarks", f"row 2, {POINT}"),
+    "a huge landmark": (put(1, POINT, "1e99"), "landmarks", f"row 2, {POINT}"),
+    "a landmark far off": (put(1, POINT, "-33.000000"), "landmarks", f"row 2, {POINT}"),
+    "text": (put(1, POINT, "left"), "landmarks", f"row 2, {POINT}"),
+    "nothing": (put(1, POINT, ""), "landmarks", f"row 2, {POINT}"),
+    "a decimal comma": (put(1, POINT, "7,5"), "landmarks", f"row 2, {POINT}"),
+    "a line under a number": (put(1, POINT, "1_1"), "landmarks", f"row 2, {POINT}"),
+    "digits of another script": (put(1, POINT, "١"), "landmarks", f"row 2, {POINT}"),
+    "another landmark": (put(1, POINT, add(0.001)), "angles", "row 2, SS_deg"),
+    "another rated landmark": (put(1, f"rated_{POINT}", add(0.001)), "angles", "row 2, rated_SS_deg"),
+    "another angle": (put(2, DEGREES, add(30)), "angles", "row 3, SS_deg"),
+    "another rated angle": (put(2, "rated_LL_deg", add(-0.001)), "angles", "row 3, rated_LL_deg"),
+    "an angle too large": (put(2, DEGREES, add(360)), "angles", "row 3, SS_deg"),
+    "an angle that does not add up": (
+        put(0, "anatomical_PI_deg", add(1)),
+        "angles",
+        "row 1, anatomical_PI_deg",
+    ),
+    "a column less": (lambda table: table.iloc[:, :-1], "angles", "header"),
+    "a column more": (lambda table: table.insert(0, "index", "0"), "landmarks", "header"),
+    "another column": (lambda table: table.insert(8, "pixel", table.pop("pixel_mm")), "landmarks", "header"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_table_that_cannot_be_is_refused_by_row_and_field(small, change):
+    spoil, table, place = CHANGES[change]
+    folder = small()
+    name = "angles" if place.endswith("anatomical_PI_deg") else table
+    if "landmark" in change and "another" in change:  # it is the other table that no longer fits
+        name = "landmarks"
+    path = folder / f"{name}.csv"
+    cells = pd.read_csv(path, dtype=str, keep_default_na=False)
+    changed = spoil(cells)
+    (cells if changed is None else changed).to_csv(path, index=False)
+    renew(folder)
+    with pytest.raises(InputError) as caught:
+        read_films(folder)
+    assert caught.value.field == f"{folder / table}.csv: {place}"
+
+
+def test_a_change_in_both_tables_is_noticed(small):
+    """Faced the other way, the landmarks give other angles."""
+    folder = small()
+    for name in ("landmarks.csv", "angles.csv"):
+        (folder / name).write_text((folder / name).read_text().replace(",left,", ",right,"))
+    renew(folder)
+    with pytest.raises(InputError, match=r"angles.csv: row \d, .*_deg: .* as of its landmarks"):
+        read_films(folder)
+
+
+FILES = {
+    "semicolons": (lambda text: text.replace(",", ";"), "header"),
+    "a field more": (lambda text: text.replace("\n", ",\n").replace(",\n", "\n", 1), "row 1"),
+    "a field less": (lambda text: text.rsplit(",", 1)[0], "row 3"),
+    "an open quote": (lambda text: text + '"', None),
+    "nothing": (lambda text: "", "header"),
+    "a huge line": (lambda text: text + "0" * 10**6, None),
+}
+
+
+@pytest.mark.parametrize("change", FILES)
+@pytest.mark.parametrize("name", ["landmarks.csv", "angles.csv"])
+def test_a_file_that_is_no_such_table_is_refused(small, name, change):
+    folder, (spoil, place) = small(), FILES[change]
+    (folder / name).write_text(spoil((folder / name).read_text()))
+    renew(folder)
+    with pytest.raises(InputError) as caught:
+        read_films(folder)
+    assert caught.value.field == str(folder / name) + (f": {place}" if place else "")
+
+
+def test_a_table_in_another_encoding_is_refused(small):
+    path = small() / "angles.csv"
+    path.write_bytes(path.read_text().encode("utf-16"))
+    renew(path.parent)
+    with pytest.raises(InputError, match="angles.csv: .*in UTF-8"):
+        read_films(path.parent)
+
+
+def asked(**changes):
+    return lambda table: json.dumps(table | changes)
+
+
+def elm(**changes):
+    return lambda table: json.dumps(table | {"sites": {"elm": table["sites"]["elm"] | changes}})
+
+
+QUESTIONS = {
+    "not JSON": (lambda table: "films", ""),
+    "no table": (lambda table: "[1]", ""),
+    "nested": (lambda table: "[" * 10**5, ""),
+    "a huge number": (lambda table: "9" * 5000, ""),
+    "a field more": (asked(more=1), ".more"),
+    "a field less": (lambda table: json.dumps({k: v for k, v in table.items() if k != "seed"}), ".seed"),
+    "no note": (asked(note=""), ": note"),
+    "a number for a version": (asked(films_version=1.0), ": films_version"),
+    "a split that is not": (asked(split="tset"), ": split"),
+    "a split in a list": (asked(split=["test"]), ": split"),
+    "a seed below 0": (asked(seed=-1), ": seed"),
+    "half a seed": (asked(seed=0.5), ": seed"),
+    "a seed that is true": (asked(seed=True), ": seed"),
+    "an odd size": (asked(long_side_px=33), ": long_side_px"),
+    "a huge size": (asked(long_side_px=10**6), ": long_side_px"),
+    "no size": (asked(long_side_px=None), ": long_side_px"),
+    "no format": (asked(formats=[]), ": formats"),
+    "a format as text": (asked(formats="png"), ": formats"),
+    "a format that is not": (asked(formats=["png", "tiff"]), ": formats"),
+    "a format twice": (asked(formats=["png", "png"]), ": formats"),
+    "no sites": (asked(sites={}), ": sites"),
+    "sites in a list": (asked(sites=["elm"]), ": sites"),
+    "a site as a number": (asked(sites={"elm": 3}), ": sites.elm"),
+    "a site elsewhere": (asked(sites={"../elm": {}}), ": sites.../elm"),
+    "a site more": (elm(more=1), ": sites.elm.more"),
+    "films below 0": (elm(films=-1), ": sites.elm.films"),
+    "too many films": (elm(films=10**8), ": sites.elm.films"),
+    "films as text": (elm(films="3"), ": sites.elm.films"),
+    "no specification": (elm(specification=""), ": sites.elm.specification"),
+}
+
+
+@pytest.mark.parametrize("change", QUESTIONS)
+def test_a_question_that_cannot_be_is_refused_by_field(small, change):
+    spoil, place = QUESTIONS[change]
+    path = small() / "films.json"
+    path.write_text(spoil(json.loads(path.read_text())))
+    renew(path.parent)
+    for door in (read_films, check, lambda folder: small()):
+        with pytest.raises(InputError) as caught:
+            door(path.parent)
+        assert caught.value.field == f"{path}{place}"
+
+
+def test_more_films_than_there_are_need_a_checksum_each(small):
+    path = small() / "films.json"
+    path.write_text(path.read_text().replace('"films": 3', '"films": 1000000'))
+    renew(path.parent)
+    with pytest.raises(InputError, match="00003.png: got 'no checksum'"):
+        check(path.parent)
+
+
+def header(**changes):
+    """Change the header of a PNG: bytes of its first chunk, which has a checksum of its own."""
+
+    def change(path):
+        content = path.read_bytes()
+        fields = dict(zip(("width", "height", "bits", "colour"), struct.unpack(">IIBB", content[16:26])))
+        first = b"IHDR" + struct.pack(">IIBB", *(fields | changes).values()) + content[26:29]
+        path.write_bytes(content[:12] + first + struct.pack(">I", zlib.crc32(first)) + content[33:])
+
+    return change
+
+
+def image(*size, mode="I;16"):
+    return lambda path: Image.new(mode, size).save(path)
+
+
+def said(**changes):
+    def change(path):
+        film = pydicom.dcmread(path)
+        for keyword, value in changes.items():
+            setattr(film, keyword, value)
+        film.save_as(path)
+
+    return change
+
+
+def deflated(path):
+    """A film of 10 MB in 10 KB."""
+    film = pydicom.dcmread(path)
+    film.file_meta.TransferSyntaxUID = pydicom.uid.DeflatedExplicitVRLittleEndian
+    film.PixelData = bytes(10**7)
+    film.save_as(path)
+
+
+PICTURES = {
+    "a huge PNG": ("png", header(width=60_000, height=60_000), ": height"),
+    "a PNG of another size": ("png", image(26, 16), ": height"),
+    "a PNG of another width": ("png", image(32, 32), ": width"),
+    "a PNG of 8 bits": ("png", image(26, 32, mode="L"), ": bits"),
+    "a PNG in colour": ("png", header(colour=2), ": colour type"),
+    "a PNG cut short": ("png", lambda path: path.write_bytes(path.read_bytes()[:100]), ""),
+    "no PNG": ("png", lambda path: path.write_bytes(b"P5 26 32 65535\n"), ""),
+    "a large file": ("png", lambda path: path.write_bytes(path.read_bytes() + bytes(10**5)), ""),
+    "a DICOM of another size": ("dicom", said(Rows=16), ": Rows"),
+    "a huge DICOM": ("dicom", said(Columns=60_000), ": Columns"),
+    "a DICOM of 8 bits": ("dicom", said(BitsAllocated=8), ": BitsAllocated"),
+    "a DICOM with signs": ("dicom", said(PixelRepresentation=1), ": PixelRepresentation"),
+    "a DICOM of other greys": (
+        "dicom",
+        said(PhotometricInterpretation="MONOCHROME2"),
+        ": PhotometricInterpretation",
+    ),
+    "a deflated DICOM": ("dicom", deflated, ": TransferSyntaxUID"),
+    "a DICOM without pixels": ("dicom", said(PixelData=b""), ""),
+    "no DICOM": ("dicom", lambda path: path.write_bytes(bytes(1000)), ""),
+    "nothing": ("dicom", lambda path: path.write_bytes(b""), ""),
+}
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("change", PICTURES)
+def test_a_film_that_cannot_be_is_refused_before_it_is_decoded(small, change):
+    form, spoil, place = PICTURES[change]
+    folder = small(formats=[form])
+    path = next(folder.glob(f"{form}/*-00001.*"))
+    spoil(path)
+    renew(folder)
+    with pytest.raises(InputError) as caught:
+        read_films(folder)
+    assert caught.value.field == f"{path}{place}"
 
 
 # --------------------------------------------------------------- the sample in git

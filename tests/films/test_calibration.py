@@ -51,11 +51,10 @@ def test_percentiles_of_a_ramp():
 
 
 def test_lower_third_against_middle_third():
-    films = np.zeros((2, 255, 208))
-    films[0, 170:] = 1.0  # bright below
-    films[1, 85:170] = 1.0  # bright in the middle
-    with np.errstate(divide="ignore"):  # no columns differ, so most of the spectrum is empty
-        np.testing.assert_allclose(film_statistics(films)["lower"], [1.0, -1.0])
+    films = np.zeros((2, 258, 208))
+    films[0, 172:] = 1.0  # bright below
+    films[1, 86:172] = 1.0  # bright in the middle
+    np.testing.assert_allclose(film_statistics(films)["lower"], [1.0, -1.0])
 
 
 def test_texture_of_stripes_is_what_is_left_of_them():
@@ -80,9 +79,33 @@ def test_texture_agrees_with_a_filter_written_by_somebody_else():
 
 
 def test_an_even_film_has_finite_statistics_but_no_spectrum():
-    with np.errstate(divide="ignore"):
-        found = film_statistics(np.full((1, *SHAPE), 0.4))
+    grain = noise_films(-2.0, 2)
+    found = film_statistics(np.concatenate([grain, np.full((1, *SHAPE), 0.4)]))
     assert all(np.isfinite(values).all() for name, values in found.items() if name != "slope")
+    assert np.isnan(found["slope"]).tolist() == [False, False, True]
+    np.testing.assert_array_equal(
+        found["slope"][:2], film_statistics(grain)["slope"]
+    )  # the others are as they were
+
+
+@pytest.mark.parametrize(
+    "films, field",
+    [
+        (np.zeros((2, 128, 104)), "films"),  # too small for the spectrum
+        (np.zeros((2, 256, 191)), "films"),
+        (np.zeros((0, *SHAPE)), "films"),
+        (np.zeros(SHAPE), "films"),
+        (np.zeros((1, *SHAPE), bool), "films"),
+        (np.zeros((1, *SHAPE), complex), "films"),
+        (np.full((1, *SHAPE), np.nan), "films[0, 0, 0]"),
+        (np.ma.masked_less(np.zeros((1, *SHAPE)), 1), "films[0, 0, 0]"),
+        ("a film", "films"),
+    ],
+)
+def test_films_that_cannot_be_measured_are_refused(films, field):
+    with pytest.raises(InputError) as caught:
+        film_statistics(films)
+    assert caught.value.field == field
 
 
 # ---------------------------------------------------------------- the book's films beside real ones
@@ -158,6 +181,16 @@ def test_the_hardness_of_the_films_lies_in_the_bands():
 
 def test_a_hardness_file_that_is_torn_is_refused(tmp_path):
     torn = tmp_path / "hardness.json"
-    torn.write_text(json.dumps([{"hospital": "aspen"}])[:-3])
-    with pytest.raises(InputError, match="^hardness.json"):
+    for text in (
+        json.dumps([{"hospital": "aspen"}])[:-3],
+        '[{"hospital": "aspen"}]',
+        "{}",
+        "[3]",
+        "[" * 9999,
+    ):
+        torn.write_text(text)
+        with pytest.raises(InputError, match="hardness.json"):
+            hardness(torn)
+    with pytest.raises(InputError, match="hardness.json.0..rated: got .*numbers of shape"):
+        torn.write_text(json.dumps([hardness()[0] | {"rated": [1, "a", 3, 4]}]))
         hardness(torn)

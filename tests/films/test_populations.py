@@ -461,8 +461,8 @@ def test_ordered_angles_are_kept_and_the_patient_is_sound():
     [
         (np.zeros(4), "angles_deg"),
         (np.zeros((2, 3)), "angles_deg"),
-        ([[np.nan, 0.0, np.nan, 50.0]], "angles_deg.SS"),
-        ([[40.0, 10.0, 50.0, np.inf]], "angles_deg.LL"),
+        ([[np.nan, 0.0, np.nan, 50.0]], "angles_deg[0, 0]"),
+        ([[40.0, 10.0, 50.0, np.inf]], "angles_deg[0, 3]"),
         ([[40.0, 10.0, 51.0, 50.0]], "angles_deg.PI"),
     ],
 )

@@ -97,8 +97,13 @@ BAD_ANGLES = {
     "no film": (np.ones((0, 4)), ""),
     "ragged": ([[1, 2, 3, 4], [1, 2]], ""),
     "words": ([["a", "b", "c", "d"]], ""),
-    "NaN": (np.array([[1, 2, 3, 4], [1, 2, np.nan, 4]]), "[1].PI"),
-    "infinite": (np.array([[1, -np.inf, 3, 4], [1, 2, 3, 4]]), "[0].PT"),
+    "NaN": (np.array([[1, 2, 3, 4], [1, 2, np.nan, 4]]), "[1, 2]"),
+    "infinite": (np.array([[1, -np.inf, 3, 4], [1, 2, 3, 4]]), "[0, 1]"),
+    "masked": (np.ma.array(np.ones((2, 4)), mask=np.eye(2, 4)), "[0, 0]"),
+    "beyond a million": ([[1, 2, 3, -1.1e6]], "[0, 3]"),
+    "complex": (np.ones((2, 4)) + 1j, ""),
+    "truths": (np.ones((2, 4), bool), ""),
+    "dates": (np.ones((2, 4)).astype("M8[D]"), ""),
 }
 
 
@@ -335,16 +340,104 @@ def test_interval_of_a_real_test_set_takes_no_time(rng):
     ("arrays", "options", "field"),
     [
         ([GOOD, np.ones((3, 4))], {}, "arrays"),
-        ([np.ones((0, 4))], {}, "arrays"),
+        ([np.ones((0, 4))], {}, "arrays[0]"),
+        ([GOOD, np.ones((2, 3))], {}, "arrays[1]"),
+        ([GOOD * np.nan], {}, "arrays[0][0, 0]"),
         ([GOOD], {"resamples": 0}, "resamples"),
+        ([GOOD], {"resamples": 10.0}, "resamples"),
+        ([GOOD], {"resamples": True}, "resamples"),
         ([GOOD], {"level": 0}, "level"),
+        ([GOOD], {"level": 1}, "level"),
         ([GOOD], {"level": 95}, "level"),
+        ([GOOD], {"level": np.nan}, "level"),
+        ([GOOD], {"rng": 0}, "rng"),
+        ([GOOD], {"metric": "mae"}, "metric"),
     ],
 )
 def test_interval_refuses_bad_input(arrays, options, field, rng):
     with pytest.raises(InputError) as caught:
-        bootstrap_interval(lambda *errors: mae(errors[0]), *arrays, rng=rng, **options)
+        chosen = {"metric": lambda *errors: mae(errors[0]), "rng": rng} | options
+        bootstrap_interval(chosen.pop("metric"), *arrays, **chosen)
     assert caught.value.field == field
+
+
+METRICS = [mae, median_error, p90_error, share_above, bias, limits_of_agreement]
+NO_ERRORS = {
+    "three columns": np.ones((2, 3)), "one film": np.ones(4), "no film": np.ones((3, 0, 4)), "NaN": np.full((2, 4), np.nan),
+    "infinite": np.full((2, 4), np.inf), "complex": np.ones((2, 4)) * 1j, "truths": np.ones((2, 4), bool),
+    "words": [["a"] * 4] * 2, "masked": np.ma.array(np.ones((2, 4)), mask=True), "nothing": None,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.__name__)
+@pytest.mark.parametrize("what", NO_ERRORS)
+def test_no_metric_answers_what_are_no_errors(metric, what):
+    with pytest.raises(InputError, match=r"^errors_deg(\[.*\])?: got "):
+        metric(NO_ERRORS[what])
+
+
+@pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.__name__)
+def test_metrics_take_numbers_of_any_kind(metric, rng):
+    errors = rng.integers(-9, 9, size=(6, 4))
+    exact = metric(errors.astype(float))
+    for given in (errors, errors.tolist(), errors.astype(np.float16), np.asfortranarray(errors), errors.astype(">f4")):
+        np.testing.assert_array_equal(metric(given), exact)
+
+
+@pytest.mark.parametrize("limit", [-1, np.nan, np.inf, "10", None, True])
+def test_a_share_above_no_limit_is_refused(limit):
+    with pytest.raises(InputError, match="^limit_deg: got "):
+        share_above(GOOD, limit)
+
+
+def test_limits_of_agreement_need_two_films():
+    with pytest.raises(InputError, match="^errors_deg: got '1 films'; allowed: at least 2 films"):
+        limits_of_agreement(GOOD[:1])
+
+
+@pytest.mark.parametrize("shape", [(3,), (1, 2), (3, 1), (0, 2)])
+def test_an_agreement_needs_two_films_and_two_raters(shape):
+    with pytest.raises(InputError, match="^ratings_deg: got "):
+        icc(np.arange(np.prod(shape, dtype=int), dtype=float).reshape(shape))
+
+
+@pytest.mark.parametrize("value", [33.3, 0.1, 1e-3, 0.0])
+def test_where_nothing_varies_there_is_no_agreement_to_speak_of(value):
+    assert np.isnan(icc(np.full((7, 2), value)))
+    mixed = np.stack([np.full((3, 2), value), [[1, 3], [3, 5], [5, 7]]])
+    assert np.isnan(icc(mixed)[0]) and icc(mixed)[1] == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize(
+    ("predicted", "reference", "error"),
+    [(1e6, 40.0, -120.0), (-1e6, -40.0, 120.0), (720.25, 0.5, -0.25), (359.75, -0.5, 0.25), (999_999.875, 0, -81 + 0.875)],
+)
+def test_turns_are_taken_off_exactly(predicted, reference, error):
+    """1e6 is 2,777 turns and 280 degrees."""
+    assert angle_errors([[predicted] * 4], [[reference] * 4]).tolist() == [[error] * 4]
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"levels": [95]}, "levels[0]"), ({"levels": [0.8, 0]}, "levels[1]"), ({"levels": [-0.5]}, "levels[0]"),
+        ({"levels": []}, "levels"), ({"levels": 0.8}, "levels"), ({"levels": [np.nan]}, "levels[0]"),
+        ({"spread_deg": -GOOD}, "spread_deg[0, 0]"), ({"spread_deg": 0 * GOOD}, "spread_deg[0, 0]"),
+        ({"spread_deg": GOOD[:, :3]}, "spread_deg"), ({"spread_deg": np.ones((3, 4))}, "spread_deg"),
+        ({"errors_deg": GOOD * np.nan}, "errors_deg[0, 0]"), ({"errors_deg": None}, "errors_deg"),
+    ],
+)  # fmt: skip
+def test_interval_factors_refuse_what_would_hold_nothing(change, field):
+    with pytest.raises(InputError) as caught:
+        interval_factors(**({"errors_deg": GOOD, "spread_deg": GOOD, "levels": [0.8, 0.95]} | change))
+    assert caught.value.field == field
+
+
+@pytest.mark.parametrize("n", [-1, 2.5, True, None, "3"])
+def test_a_mean_is_predicted_for_a_number_of_films(n):
+    with pytest.raises(InputError, match="^n: got "):
+        predict_mean(GOOD, n)
+    assert predict_mean(GOOD, np.int64(2)).shape == (2, 4)
 
 
 # ------------------------------------------------------------------------ pairing
@@ -502,8 +595,8 @@ def test_summary_is_tidy_and_made_of_the_metrics(test_set):
 def test_summary_takes_exactly_one_named_reference(test_set, rng):
     with pytest.raises(TypeError, match="reference"):
         summary(*test_set, rng)
-    for unknown in ("Truth", "both", None):
-        with pytest.raises(InputError, match="allowed: 'truth' or 'rated'"):
+    for unknown in ("Truth", "both", None, ["truth"]):
+        with pytest.raises(InputError, match="allowed: one of truth, rated"):
             summary(*test_set, rng, reference=unknown)
 
 
