@@ -189,7 +189,10 @@ def _facing(points, anterior):
         return side
     if isinstance(anterior, str) and anterior in SIDES:
         return SIDES[anterior]
-    names = np.asarray(anterior)
+    try:
+        names = np.asarray(anterior)
+    except ValueError:  # nested beyond what an array can be
+        names = np.array(None)
     known = names.dtype.kind == "U" and bool(np.isin(names, list(SIDES)).all())
     fits = names.shape == tuple(points.shape[:-2])
     allowed = f"'left', 'right' or None, or a side for each of {tuple(points.shape[:-2])}"

@@ -244,6 +244,8 @@ def _claims(options) -> None:
     require(apart, "--figure", str(options.figure), "another file than --out")
     registered = claims.read(options.claims)
     outcome, run = results.reference(options.size)
+    for path in (options.out, options.figure):
+        store.make_folder(path.parent)  # a place that cannot be written to is found now, not after judging
     table = claims.ledger(registered, outcome, np.random.default_rng(0))
     page = claims.page(registered, table, run)
     arms = tables.overview(outcome, np.random.default_rng(0))

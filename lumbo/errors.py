@@ -41,7 +41,7 @@ class InputError(ValueError):
     """
 
     def __init__(self, field: str, value: object, allowed: str):
-        super().__init__(_one_line(f"{field}: got {_shown(value)}; allowed: {allowed}"))
+        super().__init__(_one_line(f"{_cut(field)}: got {_shown(value)}; allowed: {_cut(allowed, 2000)}"))
         self.field, self.value, self.allowed = field, value, allowed
 
     def __reduce__(self):
@@ -235,9 +235,15 @@ class _Short(reprlib.Repr):
 def _shown(value: object) -> str:
     """Write a value so that it can stand in a line, whatever it is."""
     try:
-        return _Short().repr(value)
+        return _cut(_Short().repr(value))
     except Exception as error:  # a repr of somebody else's that fails, or one nested too deeply
         return f"<{type(value).__name__}: {type(error).__name__}>"
+
+
+def _cut(quote: str, longest: int = 2 * _LONGEST) -> str:
+    """Leave out the middle of a long text."""
+    half = longest // 2
+    return quote if len(quote) <= longest else f"{quote[:half]}...{quote[-half:]}"
 
 
 def _one_line(message: str) -> str:

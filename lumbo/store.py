@@ -47,9 +47,18 @@ def checked_path(path: Any, field: str = "path") -> Path:
     'runs/fast'
     """
     named = isinstance(path, str | os.PathLike) and isinstance(os.fspath(path), str)
-    fits = named and "\0" not in os.fspath(path) and os.fspath(path) != ""
+    fits = named and _possible(os.fspath(path))
     require(fits, field, path, "a path, as text or pathlib.Path")
     return Path(path)
+
+
+def _possible(path: str) -> bool:
+    """Whether a file system can hold a path: text without NUL or half letters, no part longer than 255 bytes."""
+    try:
+        parts = os.fsencode(path).split(os.sep.encode())
+    except UnicodeEncodeError:
+        return False
+    return path != "" and "\0" not in path and max(map(len, parts)) <= 255 and sum(map(len, parts)) < 4000
 
 
 def write_atomic(path: Path, content: bytes) -> Path:

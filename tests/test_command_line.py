@@ -110,7 +110,7 @@ def test_version_and_help(call):
         (["claims", "--seed", "1"], "option: got '--seed 1'; allowed: claims [-h]"),
         (
             ["reproduce", "--size", "tiny", "--device", "tpu"],
-            "device: got 'tpu'; allowed: auto or one of cpu",
+            "device: got 'tpu'; allowed: one of auto, cpu",
         ),
         (["films"], "the following arguments are required: --out"),
         (["films", "--out", "x", "--hospital", "elk"], "hospital: got 'elk'; allowed: one of aspen, birch"),

@@ -161,7 +161,7 @@ def archive_doors() -> Iterator[Door]:
         again = [*map(sets.sealed_again, edits)]
         yield opens(f"films.archive.check, {form}", archive.check, whole, *damages, strict=True)
         yield opens(f"films.archive.read_films, {form}", archive.read_films, whole, *damages, *again, *again)
-        yield opens(f"films.archive.write_films again, {form}", sets.write_again, whole, *damages, *again)
+        yield opens(f"films.archive.write_films again, {form}", sets.write_again, whole, *damages)
 
 
 ROOMS = (

@@ -133,7 +133,7 @@ def training_doors() -> Iterator[Door]:
     }
     more = {
         "model": {"another network": Numb()},
-        "seed": {"a number": 0, "empty": ()},
+        "seed": {"empty": ()},
         "checkpoint": {"a folder": here().folder, **in_the_way()},
         "plan": {"a table": asdict(PLAN)},
     }
@@ -150,13 +150,18 @@ def training_doors() -> Iterator[Door]:
     odd_plan = more["plan"] | {"less than a round": replace(PLAN, steps=1)}
     hints = {"seed": Annotated[tuple[int, ...], Range(0, 10**9)]}
     yield asks(
-        training.fit, {"model": model, "train": films, "validation": films, **shared}, hints=hints, more=more
+        training.fit,
+        {"model": model, "train": films, "validation": films, **shared},
+        hints=hints,
+        more=more,
+        spared={"seed": {"a number"}},
     )
     yield asks(
         federated.fedavg,
         {"model": model, "clients": clients, **shared, "workers": 1, "carry": False},
         hints=hints,
         more=more | {"clients": odd_clients, "plan": odd_plan},
+        spared={"seed": {"a number"}},
     )
     yield opens(
         "learning.training.fit, its checkpoint",

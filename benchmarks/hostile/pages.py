@@ -58,7 +58,7 @@ def page_doors() -> Iterator[Door]:
         },
         more={"landmarks_px": {"of fewer films": films.landmarks_px[:1]}, "size": {"0": 0.0}},
         spared={
-            "films": {*COLUMNS, "truths", "one masked"},
+            "films": {*COLUMNS, "truths", "one masked", "a list", "a table of pandas"},
             "titles": {"empty", "spaces"},
             "landmarks_px": {"one NaN", "one masked"},
         },

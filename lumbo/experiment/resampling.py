@@ -13,6 +13,7 @@ matrix product gives the number (row 0) and all its resamples.  *Sampled* means 
 whose first axis has 1 + `resamples` rows in this sense.
 """
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
@@ -210,6 +211,7 @@ def _list(field: str, values: object, low: float = -np.inf, high: float = np.inf
 def _limit(field: str, limit: float) -> float:
     """Return a number, perhaps an infinite one, or raise `InputError`."""
     real = isinstance(limit, Real) and not isinstance(limit, bool) and limit == limit
+    real = real and (abs(limit) <= sys.float_info.max or abs(limit) == np.inf)
     require(real, field, limit, "a number")
     return limit
 

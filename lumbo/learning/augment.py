@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lumbo.errors import number
+
 __all__ = ["Moves", "draw_moves", "move"]
 
 
@@ -43,6 +45,9 @@ def draw_moves(
     turn_deg, zoom, shift, contrast : at most by how much, as in `lumbo.learning.training.Plan`
     """
     n, height, width = shape
+    amounts = {"turn_deg": turn_deg, "zoom": zoom, "shift": shift, "contrast": contrast}
+    for field, amount in amounts.items():
+        number(field, amount, 0, 360)
     angle = np.radians(rng.uniform(-turn_deg, turn_deg, n))
     scale = np.exp(rng.uniform(-zoom, zoom, n))
     offset_px = rng.uniform(-shift, shift, (n, 2)) * [width, height]

@@ -238,6 +238,7 @@ def paired_interval(
         return metric(a) - metric(b)
 
     both = errors_a_deg, errors_b_deg
+    require(callable(metric), "metric", metric, "a function of errors, such as mae")
     return bootstrap_interval(difference, *both, rng=rng, resamples=resamples, level=level)
 
 
@@ -316,7 +317,9 @@ def interval_factors(errors_deg: np.ndarray, spread_deg: np.ndarray, levels=LEVE
     [4.0, 4.0, 4.0, 4.0]
     """
     errors = array("errors_deg", errors_deg, ("n", len(ANGLES)))
-    spread = array("spread_deg", spread_deg, ("n", len(ANGLES)), np.finfo(np.float32).smallest_subnormal)
+    spread = array(
+        "spread_deg", spread_deg, ("n", len(ANGLES)), float(np.finfo(np.float32).smallest_subnormal)
+    )
     _as_long("spread_deg", spread, errors, "errors_deg")
     shares = [_level(f"levels[{i}]", level) for i, level in enumerate(array("levels", levels, ("levels",)))]
     score = np.sort(np.abs(errors) / spread, axis=0)

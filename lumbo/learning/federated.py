@@ -9,11 +9,11 @@ import copy
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from lumbo.errors import require
+from lumbo.errors import InputError, instance, number, require, text, truth
 from lumbo.films import hospitals
 from lumbo.films.hospitals import FilmSet
 from lumbo.learning import training
@@ -76,12 +76,10 @@ def fedavg(
     InputError
         As `training.fit`; no client, two of one name, a model with buffers, workers on a GPU, no whole round.
     """
+    seed, carry = training.check_asked(model, plan, seed, report), truth("carry", carry)
+    clients = _checked(clients)
     names, n = [client.name for client in clients], [len(client.train) for client in clients]
-    require(len(set(names)) == len(names) > 0, "clients", names, "at least one client, each name once")
-    for client in clients:
-        training.check_films(f"clients.{client.name}.train", client.train)
-        training.check_films(f"clients.{client.name}.validation", client.validation)
-    training.check_workers(workers, next(model.parameters()).device)
+    workers = training.check_workers(workers, next(model.parameters()).device)
     total, steps = rounds(clients, plan), [local_steps(client, plan) for client in clients]
     checks = min(plan.checks, total)
     plan = replace(plan, checks=checks, patience=-(-plan.patience * checks // plan.checks))
@@ -144,15 +142,33 @@ def local_steps(client: Client, plan: Plan) -> int:
 
 
 def weighted_mean(updates: Iterable[tuple[Tensor, float]]) -> Tensor:
-    """Add up (weights, share) pairs in the order given, one by one; the shares sum to 1.
+    """Add up (weights, share) pairs in the order given, one by one.
+
+    Raises `InputError` unless the shares sum to 1, and the weights are tensors of one shape.
 
     >>> import torch
     >>> weighted_mean([(torch.tensor([0.0, 4.0]), 0.75), (torch.tensor([4.0, 0.0]), 0.25)]).tolist()
     [1.0, 3.0]
     """
-    every = iter(updates)
-    weights, share = next(every)
-    total = weights * share
-    for weights, share in every:
-        total += weights * share
+    total, shares = None, 0.0
+    for weights, share in updates:
+        shares += number("share", share, 0, 1)
+        fits = isinstance(weights, Tensor) and (total is None or weights.shape == total.shape)
+        require(fits, "weights", weights, "tensors of one shape")
+        total = weights * share if total is None else total.add_(weights * share)
+    if total is None or abs(shares - 1) > 1e-6:
+        raise InputError("shares", shares, "shares that sum to 1")
     return total
+
+
+def _checked(clients: Any) -> list[Client]:
+    """Return clients with films as training takes them, or raise `InputError` naming client and field."""
+    require(isinstance(clients, Iterable), "clients", clients, "a list of clients")
+    found = [instance(f"clients[{i}]", client, Client) for i, client in enumerate(clients)]
+    names = [text(f"clients[{i}].name", client.name) for i, client in enumerate(found)]
+    require(len(set(names)) == len(names) > 0, "clients", names, "at least one client, each name once")
+
+    def films(client: Client, part: str) -> FilmSet:
+        return training.check_films(f"clients.{client.name}.{part}", getattr(client, part))
+
+    return [Client(one.name, films(one, "train"), films(one, "validation")) for one in found]

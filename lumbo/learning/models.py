@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lumbo import angles, store
-from lumbo.errors import require
+from lumbo.errors import choice, instance, require, whole
 
 __all__ = [
     "GLANCE",
@@ -404,9 +404,9 @@ NETWORKS: dict[str, type[Network]] = {"regressor": Regressor, "landmarks": Landm
 
 def build(network: str, seed: int) -> Network:
     """Make a freshly initialised network; the same seed gives the same weights, in any thread."""
-    require(network in NETWORKS, "network", network, f"one of {', '.join(NETWORKS)}")
+    kind, seed = NETWORKS[choice("network", network, NETWORKS)], whole("seed", seed, 0, 2**63 - 1)
     with torch.device("meta"):
-        model = NETWORKS[network]()
+        model = kind()
     return initialise(model.to_empty(device="cpu"), torch.Generator().manual_seed(seed))
 
 
@@ -442,6 +442,9 @@ def unpack(weights: Tensor, model: nn.Module) -> None:
     The weights stay where they lie, as `lumbo.learning.replay` asks; `vector_to_parameters` moves them.
     """
     own = list(model.parameters())
+    size = (sum(value.numel() for value in own),)
+    fits = isinstance(weights, Tensor) and weights.shape == size and weights.dtype == own[0].dtype
+    require(fits, "weights", weights, f"a tensor of shape {size} {own[0].dtype}")
     with torch.no_grad():
         for value, part in zip(own, weights.split([value.numel() for value in own])):
             value.copy_(part.view_as(value))
@@ -449,8 +452,10 @@ def unpack(weights: Tensor, model: nn.Module) -> None:
 
 def save(path: Path, model: nn.Module, note: dict) -> Path:
     """Write weights and a JSON-able note to a safetensors file, atomically."""
+    known = [name for name, kind in NETWORKS.items() if type(model) is kind]
+    require(bool(known), "model", type(model).__name__, f"a network of {', '.join(NETWORKS)}")
+    network, note = known[0], instance("note", note, dict)
     arrays = {name: value.detach().cpu().numpy() for name, value in model.state_dict().items()}
-    network = next(name for name, kind in NETWORKS.items() if type(model) is kind)
     return store.save_tensors(path, arrays, note | {"network": network})
 
 
@@ -460,15 +465,15 @@ def load(path: Path) -> Network:
     Raises `InputError` naming the path when the file is unreadable or its weights do not fit.
     """
     arrays, note = store.load_tensors(path)
-    network = note.get("network")
-    require(network in list(NETWORKS), str(path), f"network {network!r}", f"one of {', '.join(NETWORKS)}")
-    model = build(note["network"], seed=0)
+    model = build(choice(f"{path}: network", note.get("network"), NETWORKS), seed=0)
     fits = {name: tuple(value.shape) for name, value in model.state_dict().items()}
     found = {name: value.shape for name, value in arrays.items()}
     for name in sorted(fits.keys() | found.keys()):
         require(
             fits.get(name) == found.get(name), f"{path}: {name}", found.get(name), f"shape {fits.get(name)}"
         )
+        kind = str(arrays[name].dtype)
+        require(kind in ("float16", "float32"), f"{path}: {name}", kind, "float16 or float32")
         require(bool(np.isfinite(arrays[name]).all()), f"{path}: {name}", "not finite", "finite weights")
     model.load_state_dict({name: torch.from_numpy(value) for name, value in arrays.items()})
     return model

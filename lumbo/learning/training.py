@@ -8,16 +8,16 @@ that was killed and resumed takes exactly the steps it would have taken.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from lumbo import angles, specs, store
-from lumbo.errors import require, whole
+from lumbo.errors import InputError, array, choice, instance, number, require, whole
 from lumbo.films import radiograph
 from lumbo.films.hospitals import FilmSet
 from lumbo.learning import evaluation, replay
@@ -25,17 +25,21 @@ from lumbo.learning.augment import Moves, draw_moves, move
 from lumbo.learning.checkpoint import Checkpoint
 from lumbo.learning.models import Network, Prediction
 from lumbo.specs import Range
+from lumbo.threads import devices
 
 __all__ = [
     "Seed",
     "LONG_SIDES_PX",
     "FILMS_AT_ONCE",
+    "OUTSIDE",
     "Plan",
     "Check",
     "Step",
     "fit",
     "check_bounds",
+    "check_asked",
     "check_films",
+    "check_pixels",
     "run_steps",
     "draw_step",
     "gradients",
@@ -56,6 +60,8 @@ __all__ = [
 Seed = tuple[int, ...]
 LONG_SIDES_PX = range(32, 1025, 16)
 FILMS_AT_ONCE = 50  # that `predict` shows a network
+OUTSIDE = 0.25  # of the film's height: so far outside a rater may guess a landmark that the field cuts off
+_MANY = 1_000_000  # more steps, checks or films in a batch than anybody takes
 
 
 @specs.documented
@@ -63,10 +69,10 @@ FILMS_AT_ONCE = 50  # that `predict` shows a network
 class Plan:
     """How much and how a model is trained; the same in every arm."""
 
-    steps: Annotated[int, Range(1), "optimiser steps at most"]
-    checks: Annotated[int, Range(1), "how often validation is looked at on the way"]
-    patience: Annotated[int, Range(1), "checks without a better validation error until training stops"]
-    batch: Annotated[int, Range(1), "films a step"] = 8
+    steps: Annotated[int, Range(1, _MANY), "optimiser steps at most"]
+    checks: Annotated[int, Range(1, _MANY), "how often validation is looked at on the way"]
+    patience: Annotated[int, Range(1, _MANY), "checks without a better validation error until training stops"]
+    batch: Annotated[int, Range(1, _MANY), "films a step"] = 8
     epochs: Annotated[float, Range(0.01, 100), "passes over its films of a client in a federated round"] = 1.0
     learning_rate: Annotated[float, Range(1e-8, 10), "the highest"] = 3e-3
     weight_decay: Annotated[float, Range(0, 1), "of AdamW"] = 1e-4
@@ -116,18 +122,20 @@ def fit(
 
     Parameters
     ----------
-    seed : decides order and augmentation; on a CPU the same seed and number of threads give the same weights
+    train, validation : films of 8 or 16 bit, which are rounded to 8, and all rated landmarks on them
+    seed : a whole number, or a tuple of them; decides order and augmentation; on a CPU the same seed and number
+        of threads give the same weights
     checkpoint : file to keep progress in; an interrupted run resumes from it with the same result
     report : called after each check
 
     Raises
     ------
     InputError
-        No films, landmarks that cannot be measured, a loss that is no longer finite, or a checkpoint that
-        is unreadable or belongs to another run.
+        Before a step: films, landmarks or arguments that cannot be trained with, or a checkpoint that is
+        unreadable or belongs to another run.  Later: a loss that is no longer finite.
     """
-    check_films("train", train)
-    check_films("validation", validation)
+    seed = check_asked(model, plan, seed, report)
+    train, validation = check_films("train", train), check_films("validation", validation)
     optimizer = new_optimizer(model, plan)
     bounds = check_bounds(plan.steps, plan.checks)
     identity = {
@@ -150,13 +158,61 @@ def check_bounds(total: int, checks: int) -> list[int]:
     >>> check_bounds(10, 4)
     [0, 2, 5, 7, 10]
     """
+    total, checks = whole("total", total, 0), whole("checks", checks, 1)
     return [total * check // checks for check in range(checks + 1)]
 
 
-def check_films(name: str, data: FilmSet) -> None:
-    """Raise `InputError` unless there are films, and angles can be measured on all rated landmarks."""
+def check_asked(model: Any, plan: Any, seed: Any, report: Any) -> Seed:
+    """Return the seed as a tuple of whole numbers; raise `InputError` for what cannot be trained with."""
+    instance("model", model, Network, 'build("landmarks", 0)')
+    instance("plan", plan, Plan, "Plan(steps=100, checks=2, patience=2)")
+    require(callable(report), "report", report, "a function that takes a check")
+    parts = seed if isinstance(seed, tuple | list) else (seed,)
+    require(len(parts) > 0, "seed", seed, "a whole number from 0, or a tuple of them")
+    return tuple(whole("seed", part, 0, 2**63) for part in parts)
+
+
+def check_films(name: str, data: FilmSet) -> FilmSet:
+    """Return films as training takes them, in 8 bit, or raise `InputError` naming the field and the film.
+
+    All films face left, and all six rated landmarks lie on them, or a little outside.
+    """
+    instance(name, data, FilmSet, 'film_set(hospital("aspen"), "training")')
     require(len(data) > 0, name, 0, "at least one film")
-    angles.lumbopelvic_angles(data.rated_landmarks_px, "left")
+    films, (height, width) = check_pixels(f"{name}.films", data.films), data.films.shape[1:]
+    field, room = f"{name}.rated_landmarks_px", OUTSIDE * height
+    points = array(field, data.rated_landmarks_px, (len(data), len(angles.LANDMARKS), 2))
+    for axis, size in enumerate((width, height)):
+        array(f"{field}.{'xy'[axis]}", points[..., axis], points.shape[:2], -room, size + room)
+    for i, one in enumerate(points):
+        try:
+            ss = angles.lumbopelvic_angles(one, "left")[0]
+        except InputError as error:
+            raise InputError(f"{field}[{i}]: {error.field}", error.value, error.allowed) from error
+        require(
+            abs(ss) < 90,
+            f"{field}[{i}]",
+            f"SS {ss:.1f} degrees, as if facing right",
+            "a film that faces left",
+        )
+    array(f"{name}.rated_angles_deg", data.rated_angles_deg, (len(data), len(angles.ANGLES)), -360, 360)
+    if films.dtype == np.uint8:
+        return data
+    return replace(data, films=np.round(films / 257).astype(np.uint8))  # 65535 is 255
+
+
+def check_pixels(field: str, films: Any) -> np.ndarray:
+    """Return films of 8 or 16 bit in memory as torch takes them, or raise `InputError`."""
+    plain = isinstance(films, np.ndarray) and not isinstance(films, np.ma.MaskedArray)
+    fits = (
+        plain
+        and films.ndim == 3
+        and films.dtype.newbyteorder("=") in (np.uint8, np.uint16)
+        and films.shape[1:] in map(radiograph.canvas, LONG_SIDES_PX)
+    )
+    found = (films.shape, str(films.dtype)) if plain else films
+    require(fits, field, found, "uint8 or uint16 of shape (n, height, width), such as (n, 256, 208)")
+    return np.require(films, films.dtype.newbyteorder("="), ["C", "W"])
 
 
 def run_steps(
@@ -171,8 +227,10 @@ def run_steps(
 ) -> Tensor:
     """Take steps `first` up to `last`, at least one, of a run of `total`; return the mean loss.
 
-    The loss is left on the device: a GPU need not be done when this returns.
+    The loss is left on the device: a GPU need not be done when this returns.  Nothing here asks again what
+    `fit` has checked.
     """
+    require(first < last, "last", last, f"more than {first}, the first step")
     model.train()
     device, losses = next(model.parameters()).device, []
     for step, index in zip(range(first, last), batches(len(data), plan.batch, seed, first)):
@@ -217,6 +275,7 @@ def descend(
     progress : where to keep it, and what was kept before
     """
     kept, best = progress.resume()
+    require(len(kept) <= plan.checks, str(progress.path), f"{len(kept)} checks", f"at most {plan.checks}")
     history = [Check(*entry) for entry in kept]
     for check in range(len(history), plan.checks):
         if _stalled(history, plan.patience):
@@ -234,25 +293,16 @@ def descend(
 
 
 def predict(model: nn.Module, films: np.ndarray, batch: int = FILMS_AT_ONCE) -> Prediction[np.ndarray]:
-    """Measure films (n, h, w) uint8; the prediction holds float64 arrays.
+    """Measure films (n, h, w) uint8 or uint16, canonical; the prediction holds float64 arrays.
 
     Raises
     ------
     InputError
         Films of another shape or type.
     """
-    films = np.ascontiguousarray(films)
-    fits = (
-        films.ndim == 3
-        and films.dtype == np.uint8
-        and films.shape[1:] in map(radiograph.canvas, LONG_SIDES_PX)
-    )
-    require(
-        fits,
-        "films",
-        (films.shape, str(films.dtype)),
-        "uint8 of shape (n, height, width), such as (n, 256, 208)",
-    )
+    instance("model", model, Network, 'build("landmarks", 0)')
+    films, batch = check_pixels("films", films), whole("batch", batch, 1)
+    require(len(films) > 0, "films", films.shape, "at least one film")
     model.eval()
     device = next(model.parameters()).device
     with torch.inference_mode():
@@ -260,7 +310,6 @@ def predict(model: nn.Module, films: np.ndarray, batch: int = FILMS_AT_ONCE) -> 
             model(_bright(torch.from_numpy(films[i : i + batch]).to(device)))
             for i in range(0, len(films), batch)
         ]
-    require(bool(parts), "films", films.shape, "at least one film")
     angles_deg, spread_deg, landmarks_px = zip(*parts)
     found = None if landmarks_px[0] is None else _joined(landmarks_px)
     return Prediction(_joined(angles_deg), _joined(spread_deg), found)
@@ -269,6 +318,8 @@ def predict(model: nn.Module, films: np.ndarray, batch: int = FILMS_AT_ONCE) -> 
 def validation_mae(model: nn.Module, data: FilmSet) -> float:
     """Mean absolute error over films and angles against the rated angles, degrees."""
     said = predict(model, data.films).angles_deg
+    near = bool((np.abs(said) <= evaluation.FARTHEST_DEG).all())
+    require(near, "validation", float(np.abs(said).max()), "angles; try a lower plan.learning_rate")
     return float(np.abs(evaluation.angle_errors(said, data.rated_angles_deg)).mean())
 
 
@@ -292,9 +343,8 @@ def batches(n: int, batch: int, seed: Seed, first: int = 0) -> Iterator[np.ndarr
 
     An epoch is a fresh permutation cut into whole batches; what is left over is left out.
     """
-    size = min(n, batch)
-    per_epoch = steps_per_epoch(n, batch)
-    epoch, skip = divmod(int(first), per_epoch)
+    size, per_epoch = min(n, batch), steps_per_epoch(n, batch)
+    epoch, skip = divmod(whole("first", first, 0), per_epoch)
     while True:
         order = np.random.default_rng([*seed, 0, epoch]).permutation(n)
         for i in range(skip, per_epoch):
@@ -304,12 +354,13 @@ def batches(n: int, batch: int, seed: Seed, first: int = 0) -> Iterator[np.ndarr
 
 def steps_per_epoch(n: int, batch: int) -> int:
     """Return how many whole batches `n` films give, at least one."""
-    return max(1, n // batch)
+    return max(1, whole("n", n, 1) // whole("batch", batch, 1))
 
 
 def learning_rate(plan: Plan, progress: float) -> float:
-    """Rise over `plan.warmup`, then fall as a cosine to zero; progress in [0, 1)."""
-    if progress < plan.warmup:
+    """Rise over `plan.warmup`, then fall as a cosine to zero; progress in [0, 1]."""
+    number("progress", progress, 0, 1)
+    if progress < plan.warmup or plan.warmup == 1:
         return plan.learning_rate * (0.1 + 0.9 * progress / plan.warmup)
     return plan.learning_rate * 0.5 * (1 + np.cos(np.pi * (progress - plan.warmup) / (1 - plan.warmup)))
 
@@ -335,16 +386,17 @@ def film_digest(data: FilmSet) -> str:
 
 def pick_device(name: str = "auto") -> torch.device:
     """Return the device called "cpu", "cuda", "mps", or the best there is for "auto"."""
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    present = [device for device, found in there.items() if found]
-    require(name == "auto" or name in present, "device", name, f"auto or one of {', '.join(present)}")
-    return torch.device(present[-1] if name == "auto" else name)
+    present = devices()
+    known = choice("device", name, ["auto", *present])
+    return torch.device(present[-1] if known == "auto" else known)
 
 
-def check_workers(workers: int, device: torch.device) -> None:
-    """Raise `InputError` unless so many models may train at the same moment on a device."""
-    many = whole("workers", workers, 1) > 1
-    require(not many or device.type == "cpu", "workers", workers, "1 on a GPU, which one model keeps busy")
+def check_workers(workers: int, device: torch.device) -> int:
+    """Return how many models may train at the same moment on a device, or raise `InputError`."""
+    asked = whole("workers", workers, 1, 4096)
+    fits = asked == 1 or device.type == "cpu"
+    require(fits, "workers", workers, "1 on a GPU, which one model keeps busy")
+    return asked
 
 
 def _joined(parts: tuple[Tensor, ...]) -> np.ndarray:
@@ -352,8 +404,8 @@ def _joined(parts: tuple[Tensor, ...]) -> np.ndarray:
 
 
 def _bright(films: Tensor) -> Tensor:
-    """uint8 (n, h, w) to float (n, 1, h, w) in [0, 1]."""
-    return films[:, None].float() / 255
+    """uint8 or uint16 (n, h, w) to float (n, 1, h, w) in [0, 1]."""
+    return films[:, None].float() / torch.iinfo(films.dtype).max
 
 
 def _stalled(history: list[Check], patience: int) -> bool:

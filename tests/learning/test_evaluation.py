@@ -380,8 +380,14 @@ def test_no_metric_answers_what_are_no_errors(metric, what):
 def test_metrics_take_numbers_of_any_kind(metric, rng):
     errors = rng.integers(-9, 9, size=(6, 4))
     exact = metric(errors.astype(float))
-    for given in (errors, errors.tolist(), errors.astype(np.float16), np.asfortranarray(errors), errors.astype(">f4")):
-        np.testing.assert_array_equal(metric(given), exact)
+    for one in (
+        errors,
+        errors.tolist(),
+        errors.astype(np.float16),
+        np.asfortranarray(errors),
+        errors.astype(">f4"),
+    ):
+        np.testing.assert_array_equal(metric(one), exact)
 
 
 @pytest.mark.parametrize("limit", [-1, np.nan, np.inf, "10", None, True])
@@ -410,7 +416,13 @@ def test_where_nothing_varies_there_is_no_agreement_to_speak_of(value):
 
 @pytest.mark.parametrize(
     ("predicted", "reference", "error"),
-    [(1e6, 40.0, -120.0), (-1e6, -40.0, 120.0), (720.25, 0.5, -0.25), (359.75, -0.5, 0.25), (999_999.875, 0, -81 + 0.875)],
+    [
+        (1e6, 40.0, -120.0),
+        (-1e6, -40.0, 120.0),
+        (720.25, 0.5, -0.25),
+        (359.75, -0.5, 0.25),
+        (999_999.875, 0, -81 + 0.875),
+    ],
 )
 def test_turns_are_taken_off_exactly(predicted, reference, error):
     """1e6 is 2,777 turns and 280 degrees."""

@@ -64,9 +64,19 @@ def test_weighted_mean_agrees_with_numpy():
 
 
 def test_weighted_mean_adds_in_the_order_given():
-    one = [(torch.tensor([value]), 1.0) for value in (1e8, 1.0, -1e8)]  # float32 forgets the 1 beside 1e8
-    assert weighted_mean(one).item() == 0.0
-    assert weighted_mean([one[0], one[2], one[1]]).item() == 1.0
+    one = [(torch.tensor([4 * value]), share) for value, share in ((1e8, 0.25), (1.0, 0.5), (-1e8, 0.25))]
+    assert weighted_mean(one).item() == 0.0  # float32 forgets the 2 beside 1e8
+    assert weighted_mean([one[0], one[2], one[1]]).item() == 2.0
+
+
+@pytest.mark.parametrize(
+    "updates",
+    [[], [(torch.ones(2), 0.9)], [(torch.ones(2), 1.5)], [(torch.ones(2), -0.5), (torch.ones(2), 1.5)],
+     [(torch.ones(2), float("nan"))], [(torch.ones(2), 0.5), (torch.ones(3), 0.5)], [([1.0], 1.0)]],
+)  # fmt: skip
+def test_a_mean_of_what_does_not_add_up_is_refused(updates):
+    with pytest.raises(InputError, match="^(shares?|weights): got "):
+        weighted_mean(updates)
 
 
 def test_weighted_mean_changes_no_update():
@@ -289,8 +299,9 @@ def test_the_ledger_counts_what_moves(clients, alone, monkeypatch):
 
 
 def test_batch_statistics_are_refused(clients):
-    net = torch.nn.Sequential(torch.nn.BatchNorm2d(1))
-    with pytest.raises(InputError, match=r"model.buffers.*0.running_mean.*only weights are averaged"):
+    net = models.build("regressor", 0)
+    net.norm = torch.nn.BatchNorm2d(1)
+    with pytest.raises(InputError, match=r"model.buffers.*norm.running_mean.*only weights are averaged"):
         fedavg(net, clients, PLAN, (0,))
 
 
@@ -416,7 +427,7 @@ def other_films(clients):
 def test_a_checkpoint_of_another_run_is_refused(clients, tmp_path, another):
     path, ours = tmp_path / "checkpoint.safetensors", {"clients": clients, "network": "regressor"}
     first = averaged(**ours, checkpoint=path)
-    with pytest.raises(InputError, match="checkpoint.safetensors: got .*allowed: a checkpoint of this run"):
+    with pytest.raises(InputError, match="checkpoint.safetensors: .*allowed: a checkpoint of this run"):
         averaged(**ours | {"checkpoint": path} | another(clients))
     assert same(averaged(**ours, checkpoint=path)[0], first[0])  # and is still there
 
