@@ -239,13 +239,15 @@ def _claims(options) -> None:
     from lumbo.pages import figures
 
     for option, path in (("--out", options.out), ("--figure", options.figure)):
-        require(not store.checked_path(path, option).is_dir(), option, str(path), "a file to write")
+        above = next(
+            folder for folder in store.checked_path(path, option).absolute().parents if folder.exists()
+        )
+        fits = not path.is_dir() and above.is_dir() and os.access(above, os.W_OK)
+        require(fits, option, str(path), "a file to write")
     apart = options.out.absolute() != options.figure.absolute()
     require(apart, "--figure", str(options.figure), "another file than --out")
     registered = claims.read(options.claims)
     outcome, run = results.reference(options.size)
-    for path in (options.out, options.figure):
-        store.make_folder(path.parent)  # a place that cannot be written to is found now, not after judging
     table = claims.ledger(registered, outcome, np.random.default_rng(0))
     page = claims.page(registered, table, run)
     arms = tables.overview(outcome, np.random.default_rng(0))
