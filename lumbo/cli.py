@@ -254,6 +254,8 @@ def _claims(options) -> None:
     figure = figures.arms(arms, registered.protocol.network, claims.paper_levels(registered))
     store.write_atomic(options.out, page.encode())
     store.write_atomic(options.figure, figures.png(figure, claims.origin(run)))
+    for path in (options.out, options.figure):
+        store.remove_drafts(path)
     columns = ["id", "value", "low", "high", "tolerance", "p_holm", "verdict", "student_verdict"]
     print(table[columns].to_string(index=False))
 

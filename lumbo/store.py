@@ -1,5 +1,6 @@
 """Files that are whole or absent: atomic writes, tensors, and a cache keyed by content."""
 
+import glob
 import hashlib
 import inspect
 import json
@@ -23,6 +24,7 @@ __all__ = [
     "TEXT_BYTES",
     "checked_path",
     "write_atomic",
+    "remove_drafts",
     "make_folder",
     "save_tensors",
     "load_tensors",
@@ -81,6 +83,13 @@ def write_atomic(path: Path, content: bytes) -> Path:
     finally:
         draft.unlink(missing_ok=True)
     return path
+
+
+def remove_drafts(path: Path) -> None:
+    """Remove what writers of a file have left that were killed; nobody may be writing it now."""
+    path = checked_path(path)
+    for draft in path.parent.glob(f".{glob.escape(path.name)}.{'[0-9a-f]' * 8}"):
+        draft.unlink(missing_ok=True)
 
 
 def make_folder(path: Path) -> Path:

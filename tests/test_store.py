@@ -76,7 +76,10 @@ def test_a_writer_killed_between_two_bytes_leaves_the_old_file(tmp_path):
     assert killed.returncode == -signal.SIGKILL
     assert path.read_bytes() == b"old"
     store.write_atomic(path, b"newer")  # a leftover draft is in nobody's way
-    assert path.read_bytes() == b"newer"
+    assert path.read_bytes() == b"newer" and len(os.listdir(tmp_path)) == 2
+    (tmp_path / ".file.bin.notes").write_text("mine")
+    store.remove_drafts(path)
+    assert sorted(os.listdir(tmp_path)) == [".file.bin.notes", "file.bin"]
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
