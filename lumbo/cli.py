@@ -239,11 +239,10 @@ def _claims(options) -> None:
     from lumbo.pages import figures
 
     for option, path in (("--out", options.out), ("--figure", options.figure)):
-        above = next(
-            folder for folder in store.checked_path(path, option).absolute().parents if folder.exists()
-        )
-        fits = not path.is_dir() and above.is_dir() and os.access(above, os.W_OK)
-        require(fits, option, str(path), "a file to write")
+        require(not store.checked_path(path, option).is_dir(), option, str(path), "a file to write")
+        above = next(folder for folder in path.absolute().parents if folder.exists())
+        fits = above.is_dir() and os.access(above, os.W_OK)
+        require(fits, option, str(path), "a file in a folder that can be written to")
     apart = options.out.absolute() != options.figure.absolute()
     require(apart, "--figure", str(options.figure), "another file than --out")
     registered = claims.read(options.claims)

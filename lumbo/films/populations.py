@@ -441,6 +441,7 @@ def check_statistics(table: dict) -> dict:
     _check_pitch(table["pitch"])
     fields("follow_up", table["follow_up"], {"correlation", "source"})
     number("follow_up.correlation", table["follow_up"]["correlation"], 0.0, 1.0)
+    text("follow_up.source", table["follow_up"]["source"])
     for name in cohort_names(table):
         _check_cohort(name, table)
     return table

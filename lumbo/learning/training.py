@@ -169,7 +169,7 @@ def check_asked(model: Any, plan: Any, seed: Any, report: Any) -> Seed:
     require(callable(report), "report", report, "a function that takes a check")
     parts = seed if isinstance(seed, tuple | list) else (seed,)
     require(len(parts) > 0, "seed", seed, "a whole number from 0, or a tuple of them")
-    return tuple(whole("seed", part, 0, 2**63) for part in parts)
+    return tuple(whole("seed", part, 0) for part in parts)
 
 
 def check_films(name: str, data: FilmSet) -> FilmSet:
@@ -203,6 +203,8 @@ def check_films(name: str, data: FilmSet) -> FilmSet:
 
 def check_pixels(field: str, films: Any) -> np.ndarray:
     """Return films of 8 or 16 bit in memory as torch takes them, or raise `InputError`."""
+    if isinstance(films, np.ma.MaskedArray) and not np.ma.is_masked(films):
+        films = films.data
     plain = isinstance(films, np.ndarray) and not isinstance(films, np.ma.MaskedArray)
     fits = (
         plain
@@ -212,6 +214,8 @@ def check_pixels(field: str, films: Any) -> np.ndarray:
     )
     found = (films.shape, str(films.dtype)) if plain else films
     require(fits, field, found, "uint8 or uint16 of shape (n, height, width), such as (n, 256, 208)")
+    dark = films.dtype != np.uint8 and films.size > 0 and films.max() < 256  # 8 bit in the shell of 16
+    require(not dark, field, f"{films.dtype} up to {films.max(initial=0)}", "uint16 that uses its range")
     return np.require(films, films.dtype.newbyteorder("="), ["C", "W"])
 
 

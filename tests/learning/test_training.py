@@ -621,3 +621,139 @@ def test_the_best_device_is_picked(monkeypatch):
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert pick_device() == torch.device("cuda")
+
+
+# ---------------------------------------------------------------- what is refused before a step
+
+
+class Untouched(models.Regressor):
+    """A network on which no step may be taken."""
+
+    def score(self, films, landmarks_px):
+        raise AssertionError("a step was taken")
+
+
+def spoilt_films(name, films):
+    """Films that look like films and are none to train on, and the field that is wrong."""
+    height, width = films.films.shape[1:]
+    return {
+        "in [0, 1]": ("films", films.films / 255),
+        "truths": ("films", films.films > 99),
+        "8 bit in 16": ("films", films.films.astype(np.uint16)),
+        "an odd size": ("films", films.films[:, 1:]),
+        "masked": ("films", np.ma.array(films.films, mask=True)),
+        "facing right": ("rated_landmarks_px", films.rated_landmarks_px * [-1, 1] + [width, 0]),
+        "far off": ("rated_landmarks_px", films.rated_landmarks_px + [0, 1.3 * height]),
+        "a head not seen": (
+            "rated_landmarks_px",
+            np.where(np.arange(6)[:, None] == 4, np.nan, films.rated_landmarks_px),
+        ),
+        "no angles": ("rated_angles_deg", films.rated_angles_deg * np.nan),
+    }[name]
+
+
+@pytest.mark.parametrize("part", ["train", "validation"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "in [0, 1]",
+        "truths",
+        "8 bit in 16",
+        "an odd size",
+        "masked",
+        "facing right",
+        "far off",
+        "a head not seen",
+        "no angles",
+    ],
+)
+def test_films_that_cannot_be_trained_on_are_refused_before_a_step(name, part, films, held):
+    field, values = spoilt_films(name, films if part == "train" else held)
+    sets = {"train": films, "validation": held}
+    sets[part] = replace(sets[part], **{field: values})
+    with pytest.raises(InputError) as caught:
+        fit(Untouched(), **sets, plan=PLAN, seed=(0,))
+    assert caught.value.field.startswith(f"{part}.{field}")
+
+
+def test_one_landmark_row_too_many_is_no_film_set(films):
+    with pytest.raises(InputError, match=r"^FilmSet.rated_landmarks_px: got '.* rows'"):
+        replace(
+            films, rated_landmarks_px=np.concatenate([films.rated_landmarks_px, films.rated_landmarks_px[:1]])
+        )
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [({"seed": -1}, "seed"), ({"seed": ()}, "seed"), ({"seed": (0, 0.5)}, "seed"), ({"seed": True}, "seed"), ({"plan": {}}, "plan"),
+     ({"model": torch.nn.Linear(1, 1)}, "model"), ({"report": 3}, "report"), ({"checkpoint": ""}, "checkpoint"),
+     ({"checkpoint": 3}, "checkpoint"), ({"train": None}, "train"), ({"validation": []}, "validation")],
+)  # fmt: skip
+def test_what_cannot_be_asked_is_refused_before_a_step(change, field, films, held):
+    asked = {"model": Untouched(), "train": films, "validation": held, "plan": PLAN, "seed": (0,)}
+    with pytest.raises(InputError) as caught:
+        fit(**asked | change)
+    assert caught.value.field == field
+
+
+def test_a_seed_of_any_kind_gives_the_same_weights_and_keeps_its_checkpoint(films, held, tmp_path):
+    plain = models.build("regressor", 0)
+    fit(plain, films, held, PLAN, (0,))
+    for seed in (0, [0], (np.int64(0),), np.uint8(0)):
+        model = models.build("regressor", 0)
+        fit(model, films, held, PLAN, seed, tmp_path / "checkpoint.safetensors")
+        for name, value in model.state_dict().items():
+            assert torch.equal(value, plain.state_dict()[name])
+
+
+def test_films_of_16_bit_are_those_of_8(films, held):
+    fine = [replace(part, films=part.films.astype(np.uint16) * 257) for part in (films, held)]
+    one, other = (models.build("regressor", 0) for _ in range(2))
+    fit(one, films, held, PLAN, (0,))
+    fit(other, *fine, PLAN, (0,))
+    for name, value in one.state_dict().items():
+        assert torch.equal(value, other.state_dict()[name])
+    said = [
+        predict(one, part.films).angles_deg
+        for part in (held, fine[1], replace(held, films=fine[1].films.astype(">u2")))
+    ]
+    np.testing.assert_allclose(said[1:], [said[0]] * 2, atol=1e-3)
+
+
+SPOILT_CHECKPOINTS = {
+    "an array of another size": lambda arrays, note: arrays.update(
+        {"optimizer//0/exp_avg": np.zeros(1, np.float32)}
+    ),
+    "an array of another kind": lambda arrays, note: arrays.update(
+        {"optimizer//0/step": np.zeros((), np.int64)}
+    ),
+    "an array less": lambda arrays, note: arrays.pop("best/doubt.bias"),
+    "an array more": lambda arrays, note: arrays.update(odd=np.zeros(1)),
+    "not finite": lambda arrays, note: arrays["model/doubt.bias"].fill(np.nan),
+    "a square below 0": lambda arrays, note: arrays["optimizer//0/exp_avg_sq"].fill(-1),
+    "no history": lambda arrays, note: note.pop("history"),
+    "an empty history": lambda arrays, note: note.update(history=[]),
+    "a history of texts": lambda arrays, note: note.update(history=["a"]),
+    "steps that go back": lambda arrays, note: note.update(history=[[4, 1.0, 9.0], [2, 1.0, 8.0]]),
+    "an endless history": lambda arrays, note: note.update(history=[[i + 1, 1.0, 9.0] for i in range(99)]),
+    "no identity": lambda arrays, note: note.pop("identity"),
+}
+
+
+@pytest.mark.parametrize("how", SPOILT_CHECKPOINTS)
+def test_a_checkpoint_that_training_did_not_leave_is_refused_whole(how, films, held, tmp_path):
+    path = tmp_path / "checkpoint.safetensors"
+    fit(models.build("regressor", 0), films, held, PLAN, (0,), path)
+    arrays, note = store.load_tensors(path)
+    SPOILT_CHECKPOINTS[how](arrays, note)
+    store.save_tensors(path, arrays, note)
+    model = Untouched()
+    before = {
+        name: value.clone()
+        for name, value in models.initialise(model, torch.Generator().manual_seed(0)).state_dict().items()
+    }
+    with pytest.raises(InputError) as caught:
+        fit(model, films, held, PLAN, (0,), path)
+    assert caught.value.field.startswith(str(path))
+    if how != "an endless history":  # what a plan has no room for is said by the loop
+        assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
