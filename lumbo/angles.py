@@ -78,7 +78,7 @@ def measure(points, side):
     xp = _library(points)
     s1 = points[..., 0, :] - points[..., 1, :]  # posterior to anterior corner
     l1 = points[..., 2, :] - points[..., 3, :]
-    leg = s1_midpoint(points) - hip_axis(points)  # hip axis to middle of S1
+    leg = _middle(points) - _hips(points)  # hip axis to middle of S1
     ss = _degrees(xp.arctan2(s1[..., 1], side * s1[..., 0]))
     l1_tilt = _degrees(xp.arctan2(-l1[..., 1], side * l1[..., 0]))
     pt = _degrees(xp.arctan2(-side * leg[..., 0], -leg[..., 1]))
@@ -94,18 +94,12 @@ def hip_axis(landmarks):
     >>> hip_axis(points).tolist()
     [3.0, 4.0]
     """
-    landmarks = _six(landmarks)
-    xp = _library(landmarks)
-    near, far = landmarks[..., 4, :], landmarks[..., 5, :]
-    known_near = xp.where(xp.isnan(near), far, near)
-    known_far = xp.where(xp.isnan(far), near, far)
-    return (known_near + known_far) / 2
+    return _hips(_six(landmarks))
 
 
 def s1_midpoint(landmarks):
     """Return the middle of the S1 plate, shape (..., 2), of landmarks (..., 6, 2), array or tensor."""
-    landmarks = _six(landmarks)
-    return (landmarks[..., 0, :] + landmarks[..., 1, :]) / 2
+    return _middle(_six(landmarks))
 
 
 def rotate(landmarks, degrees, center):
@@ -149,7 +143,7 @@ def _checked(landmarks):
     for i, j, what in ((0, 1, "s1 corners"), (2, 3, "l1 corners")):
         if (points[..., i, :] == points[..., j, :]).all(-1).any():
             raise InputError(f"landmarks.{what}", "the same point twice", "two different points")
-    if (hip_axis(points) == s1_midpoint(points)).all(-1).any():
+    if (_hips(points) == _middle(points)).all(-1).any():
         raise InputError("landmarks", "hip axis on the middle of S1", "two different points")
     return points
 
@@ -161,6 +155,7 @@ def _numbers(landmarks):
     if torch is None or not isinstance(points, torch.Tensor):
         return points
     real = not points.is_complex() and points.dtype != torch.bool
+    real = real and not points.is_meta and points.layout is torch.strided
     require(real, "landmarks", f"{points.dtype} values", "real numbers of shape (..., 6, 2)")
     return points if points.dtype in (torch.float32, torch.float64) else points.double()
 
@@ -173,6 +168,15 @@ def _six(landmarks):
     fits = tuple(landmarks.shape[-2:]) == shape
     require(fits, "landmarks", tuple(landmarks.shape), "numbers of shape (..., 6, 2)")
     return landmarks
+
+
+def _hips(points):
+    xp, near, far = _library(points), points[..., 4, :], points[..., 5, :]
+    return (xp.where(xp.isnan(near), far, near) + xp.where(xp.isnan(far), near, far)) / 2
+
+
+def _middle(points):
+    return (points[..., 0, :] + points[..., 1, :]) / 2
 
 
 def _library(points):
@@ -193,7 +197,7 @@ def _facing(points, anterior):
         names = np.asarray(anterior)
     except ValueError:  # nested beyond what an array can be
         names = np.array(None)
-    known = names.dtype.kind == "U" and bool(np.isin(names, list(SIDES)).all())
+    known = names.dtype.kind in "UO" and all(isinstance(one, str) and one in SIDES for one in names.flat)
     fits = names.shape == tuple(points.shape[:-2])
     allowed = f"'left', 'right' or None, or a side for each of {tuple(points.shape[:-2])}"
     require(known and fits, "anterior", anterior, allowed)

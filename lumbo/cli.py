@@ -186,6 +186,7 @@ def _store_and_show(outcome, out: Path, short: bool) -> None:
     run = results.read_run(out)
     every = tables.results(outcome, np.random.default_rng(0))
     store.write_atomic(out / "results.csv", every.to_csv(index=False, float_format="%.4f").encode())
+    store.remove_drafts(out / "results.csv")
     table = tables.overview(outcome, np.random.default_rng(0))
     _show(_beside_stored(table, outcome) if short else table)
     print("MAE in degrees against rated angles, 95 % interval over seeds and patients.")
@@ -243,7 +244,7 @@ def _claims(options) -> None:
         above = next(folder for folder in path.absolute().parents if folder.exists())
         fits = above.is_dir() and os.access(above, os.W_OK)
         require(fits, option, str(path), "a file in a folder that can be written to")
-    apart = options.out.absolute() != options.figure.absolute()
+    apart = options.out.resolve() != options.figure.resolve()
     require(apart, "--figure", str(options.figure), "another file than --out")
     registered = claims.read(options.claims)
     outcome, run = results.reference(options.size)
@@ -323,6 +324,8 @@ def _cache(options) -> None:
     found = list(store.cached_files())
     if options.empty:
         for path, _ in found:
+            path.unlink(missing_ok=True)
+        for path in store.cache_folder().rglob(f".*.safetensors.{'[0-9a-f]' * 8}"):  # what a kill has left
             path.unlink(missing_ok=True)
     what = f"{len(found)} files, {sum(size for _, size in found) / 1e6:,.1f} MB"
     print(f"{store.cache_folder()}: {what}{' deleted' if options.empty else ''}")

@@ -81,8 +81,9 @@ def whole(field: str, value: Any, low: float, high: float = 10**9) -> int:
 
 def truth(field: str, value: Any) -> bool:
     """Return `value` if it is True or False, or raise `InputError`."""
-    require(isinstance(value, bool), field, value, "true or false")
-    return value
+    known = isinstance(value, bool) or type(value).__name__ in ("bool", "bool_")  # NumPy's, in 2 and in 1
+    require(known, field, value, "true or false")
+    return bool(value)
 
 
 def text(field: str, value: Any) -> str:
@@ -140,15 +141,17 @@ def array(
     """
     import numpy as np  # not above: whoever asks for a word of help waits for nothing
 
-    if hasattr(values, "is_floating_point"):  # a tensor, perhaps one that NumPy does not know or cannot reach
-        values = values.detach().cpu()
-        values = values.double() if values.is_floating_point() else values
     masked = np.ma.getmaskarray(values) if isinstance(values, np.ma.MaskedArray) else None
     try:
+        if hasattr(
+            values, "is_floating_point"
+        ):  # a tensor, perhaps one that NumPy does not know or cannot reach
+            values = values.detach().cpu()
+            values = values.double() if values.is_floating_point() else values
         found = np.asarray(values if masked is None else np.ma.getdata(values))
         if found.dtype == object and all(_plain(value) is not None for value in found.flat):
             found = found.astype(np.float64)  # fractions, perhaps
-    except (TypeError, ValueError, OverflowError) as error:  # ragged, or no numbers at all
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:  # ragged, or no numbers at all
         raise InputError(field, str(error).splitlines()[0], f"numbers of shape {_shape(shape)}") from error
     real = found.dtype.kind in "iuf" and not _holds_truth(values)
     require(
@@ -255,4 +258,7 @@ def _plain(value: object) -> Any:
     """Return Python's number for any real one, NumPy's too; None for what is no number."""
     if isinstance(value, bool) or not isinstance(value, Real):
         return None
-    return int(value) if isinstance(value, Integral) else float(value)
+    try:
+        return int(value) if isinstance(value, Integral) else float(value)
+    except OverflowError:  # a fraction of huge numbers
+        return None

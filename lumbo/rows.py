@@ -103,9 +103,10 @@ def _kind(column: np.ndarray) -> str:
 def _index(field: str, rows: Any, n: int) -> Any:
     """Return what NumPy takes as rows of `n`, or raise `InputError`."""
     allowed = f"a row below {n}, a slice, a mask of {n} or an index array"
-    if isinstance(rows, slice):
-        return rows
     try:
+        if isinstance(rows, slice):
+            return np.arange(n)[rows]
+        require(not np.ma.is_masked(rows), f"{field}[rows]", rows, allowed)
         where = np.asarray(rows)
     except (TypeError, ValueError) as error:
         raise InputError(f"{field}[rows]", rows, allowed) from error

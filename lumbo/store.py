@@ -1,5 +1,6 @@
 """Files that are whole or absent: atomic writes, tensors, and a cache keyed by content."""
 
+import contextlib
 import glob
 import hashlib
 import inspect
@@ -81,7 +82,8 @@ def write_atomic(path: Path, content: bytes) -> Path:
     except OSError as error:
         raise InputError(str(path), error.strerror, "a disk with room for the file") from error
     finally:
-        draft.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # a name that is too long for a draft has none
+            draft.unlink()
     return path
 
 

@@ -143,7 +143,7 @@ def test_output_that_nobody_takes_is_no_traceback(root):
     command = [sys.executable, "-m", "lumbo", "cache"]
     with open("/dev/full", "w") as full:
         done = subprocess.run(command, cwd=root, stdout=full, stderr=subprocess.PIPE, text=True)
-    said = "lumbo: output: got 'No space left on device'; allowed: a place with room for it\n"
+    said = "lumbo: output: got 'No space left on device'; allowed: a place that can be used\n"
     assert (done.returncode, done.stderr) == (2, said)
     reader, writer = os.pipe()
     os.close(reader)

@@ -104,7 +104,7 @@ class Job:
         local = self.arm == "local"
         for name, given in (("site", local), ("without", not local and self.without)):
             if given:
-                choice(f"job.{name}", getattr(self, name), hospitals.hospitals())
+                choice(f"job.{name}", getattr(self, name), [h.name for h in hospitals.participants()])
             else:
                 require(
                     not getattr(self, name), f"job.{name}", getattr(self, name), f"'' where arm is {self.arm}"

@@ -102,6 +102,8 @@ def run(
             origin = provenance.origin(what, now.device)
             for seed, left in todo.items():
                 _run_shard(now, seed, left, origin, workers)
+        for seed in asked:
+            _tidy(now, seed)
         return results.read_outcome(now.out)
 
 
@@ -186,11 +188,15 @@ def _run_shard(now: _Run, seed: int, todo: list[Job], origin: dict, workers: int
     seconds = {"drawing": round(drawn - began, 1), "training": round(time.perf_counter() - drawn, 1)}
     every, tested = jobs.of_seed(now.what, seed), jobs.tested_films(now.what)
     results.write_shard(now.out, seed, every, tested, origin | {"seconds": seconds})
-    drafts = [f".seed{seed}.*"]  # what a kill at the last moment has left
-    for job in every:
+
+
+def _tidy(now: _Run, seed: int) -> None:
+    """Remove what a kill has left of a seed that is whole."""
+    drafts = [f".seed{seed}.*", ".fingerprint.json.*"]
+    for job in jobs.of_seed(now.what, seed):
         drafts += [f"jobs/{_UNFINISHED.format(job.name)}*", f"jobs/.{job.name}.*"]
     for path in [path for name in drafts for path in now.out.glob(name)]:
-        path.unlink()
+        path.unlink(missing_ok=True)
 
 
 def _draw_films(what: Size, todo: list[Job], pool: Executor) -> None:

@@ -552,7 +552,7 @@ def _finish(folder, asked) -> None:
 def _tidy(folder) -> None:
     """Remove what only an unfinished set needs, and the drafts of a run that was killed."""
     shutil.rmtree(folder / "parts", ignore_errors=True)
-    for name in (*_TABLES, SUMS, *(f"{form}/*" for form in FORMATS)):
+    for name in ("films.json", *_TABLES, SUMS, *(f"{form}/*" for form in FORMATS)):
         path = folder / name
         for draft in path.parent.glob(f".{path.name}.????????"):
             draft.unlink(missing_ok=True)

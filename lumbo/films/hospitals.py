@@ -184,7 +184,7 @@ def film_set(
     Raises
     ------
     InputError
-        What cannot be drawn, or a cache that holds something else under this name.
+        What cannot be drawn.
     """
     where, split, seed, long_side_px = _asked(where, split, seed, long_side_px, device)
     n = where.patients[split] if n is None else whole("n", n, 0, 1_000_000)

@@ -142,7 +142,7 @@ def icc(ratings_deg: np.ndarray) -> np.ndarray:
     ms_film = k * np.square(film - grand).sum(both) / (n - 1)
     ms_rater = n * np.square(rater - grand).sum(both) / (k - 1)
     ms_rest = np.square(ratings - film - rater + grand).sum(both) / ((n - 1) * (k - 1))
-    varies = np.ptp(ratings, axis=both) > 0  # rounded means alone leave something that does not
+    varies = (ratings != ratings[..., :1, :1]).any(both)  # rounded means alone leave something that does not
     with np.errstate(invalid="ignore"):
         found = (ms_film - ms_rest) / (ms_film + (k - 1) * ms_rest + k / n * (ms_rater - ms_rest))
     return np.where(varies, found, np.nan)

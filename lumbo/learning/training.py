@@ -184,21 +184,26 @@ def check_films(name: str, data: FilmSet) -> FilmSet:
     points = array(field, data.rated_landmarks_px, (len(data), len(angles.LANDMARKS), 2))
     for axis, size in enumerate((width, height)):
         array(f"{field}.{'xy'[axis]}", points[..., axis], points.shape[:2], -room, size + room)
-    for i, one in enumerate(points):
-        try:
-            ss = angles.lumbopelvic_angles(one, "left")[0]
-        except InputError as error:
-            raise InputError(f"{field}[{i}]: {error.field}", error.value, error.allowed) from error
-        require(
-            abs(ss) < 90,
-            f"{field}[{i}]",
-            f"SS {ss:.1f} degrees, as if facing right",
-            "a film that faces left",
-        )
+    _check_facing(field, points)
     array(f"{name}.rated_angles_deg", data.rated_angles_deg, (len(data), len(angles.ANGLES)), -360, 360)
     if films.dtype == np.uint8:
         return data
     return replace(data, films=np.round(films / 257).astype(np.uint8))  # 65535 is 255
+
+
+def _check_facing(field: str, points: np.ndarray) -> None:
+    """Raise `InputError` naming the first film whose angles cannot be measured, or which faces right."""
+    try:
+        odd = np.abs(angles.lumbopelvic_angles(points, "left")[:, 0]) >= 90
+    except InputError:
+        odd = np.ones(len(points), bool)
+    for i in np.flatnonzero(odd):
+        try:
+            ss = angles.lumbopelvic_angles(points[i], "left")[0]
+        except InputError as error:
+            raise InputError(f"{field}[{i}]: {error.field}", error.value, error.allowed) from error
+        seen = f"SS {ss:.1f} degrees, as if facing right"
+        require(abs(ss) < 90, f"{field}[{i}]", seen, "a film that faces left")
 
 
 def check_pixels(field: str, films: Any) -> np.ndarray:
