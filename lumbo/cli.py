@@ -54,18 +54,19 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("lumbo: stopped; run the same command again to go on from here", file=sys.stderr)
         return 130
-    except (
-        OSError
-    ) as error:  # nobody reads what we print, or its disk is full; files have errors of their own
-        sys.stdout = open(os.devnull, "w")  # else Python tries again at its end
+    except OSError as error:  # of a file; or nobody reads what we print, or its disk is full
+        if error.filename is None and sys.stdout is sys.__stdout__:
+            sys.stdout = open(os.devnull, "w")  # else Python tries again at its end
         if isinstance(error, BrokenPipeError):
             return 141
-        print(f"lumbo: output: got {error.strerror!r}; allowed: a place with room for it", file=sys.stderr)
+        place = error.filename or "output"
+        print(f"lumbo: {place}: got {error.strerror!r}; allowed: a place that can be used", file=sys.stderr)
         return 2
     return 0
 
 
 def _run(words: list[str]) -> None:
+    """Run the command that stands first, with its options."""
     early = bool(words) and words[0].startswith("-") and words[0] not in ("-h", "--help", "--version")
     allowed = f"a command, {', '.join(COMMANDS)}; its options behind it"
     require(not early, "command", words[0] if words else "", allowed)

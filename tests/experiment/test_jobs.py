@@ -35,7 +35,7 @@ def test_every_arm_is_trained():
         assert {job.site for job in found if job.arm == "local"} == set(PARTICIPANTS)
         assert {(job.site, job.without, job.films) for job in found if job.arm != "local"} == {("", "", 0)}
     assert Job("landmarks", "local", 3, "cedar").name == "landmarks-local-cedar-seed3"
-    assert Job("landmarks", "federated", 1, without="elm").name == "landmarks-federated-without-elm-seed1"
+    assert Job("landmarks", "federated", 1, without="cedar").name == "landmarks-federated-without-cedar-seed1"
     assert Job("landmarks", "local", 0, "aspen", films=15).name == "landmarks-local-aspen-films15-seed0"
 
 

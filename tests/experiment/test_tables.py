@@ -182,9 +182,9 @@ def test_one_seed_leaves_the_luck_of_patients():
 
 
 def test_endings_are_those_of_the_histories():
-    one, two, odd = (Job("landmarks", "local", seed, "elm") for seed in (0, 1, 2))
+    one, two, odd = (Job("landmarks", "local", seed, "cedar") for seed in (0, 1, 2))
     odd = replace(odd, films=15)
-    zero = {"elm": np.zeros((1, 4))}
+    zero = {"cedar": np.zeros((1, 4))}
     outcome = Outcome({job: zero for job in (one, two, odd)}, {}, {}, zero, zero)
     histories = {
         one: [(25, 1.0, 9.0), (75, 1.0, 5.0), (100, 1.0, 4.0)],  # fell by 1 at the end
