@@ -208,6 +208,8 @@ def _check_facing(field: str, points: np.ndarray) -> None:
 
 def check_pixels(field: str, films: Any) -> np.ndarray:
     """Return films of 8 or 16 bit in memory as torch takes them, or raise `InputError`."""
+    if isinstance(films, Tensor):
+        films = films.detach().cpu().numpy()
     if isinstance(films, np.ma.MaskedArray) and not np.ma.is_masked(films):
         films = films.data
     plain = isinstance(films, np.ndarray) and not isinstance(films, np.ma.MaskedArray)
