@@ -454,7 +454,11 @@ def _claim(folder, asked) -> dict:
     others = sorted(other.name for other in folder.iterdir() if not other.name.startswith("."))
     if not path.exists():  # not asked before: another run may begin now
         require(not others, str(folder), f"a folder with {', '.join(others[:3])}", "a new or an empty folder")
-        store.write_atomic(path, json.dumps(asked, indent=1).encode() + b"\n")
+        try:
+            store.write_atomic(path, json.dumps(asked, indent=1).encode() + b"\n")
+        except InputError:
+            if not path.exists():  # or another run was faster, and tidied up
+                raise
     found = _asked(folder)
     for name, value in asked.items():
         allowed = f"{value}, as asked for; or choose another folder"
