@@ -36,7 +36,7 @@ test-lowest:  ## Test the package on the lowest versions that pyproject.toml all
 	$(VENV)-lowest/bin/python -m pip install --disable-pip-version-check $(PIP_EXTRA) \
 	  -r $(VENV)-lowest/lowest.txt hypothesis nbformat pytest scipy
 	$(VENV)-lowest/bin/python -m pytest tests/test_angles.py tests/test_errors.py tests/test_rows.py tests/test_specs.py \
-	  tests/test_store.py tests/films tests/learning tests/experiment
+	  tests/test_store.py tests/films tests/films_1 tests/learning tests/experiment
 
 lint: $(READY)  ## Check style and types: ruff, mypy
 	$(BIN)/ruff check

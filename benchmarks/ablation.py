@@ -22,8 +22,9 @@ from lumbo import store, threads
 from lumbo.angles import lumbopelvic_angles
 from lumbo.experiment import jobs, provenance
 from lumbo.experiment.jobs import Job
-from lumbo.films import archive, hospitals, radiograph
+from lumbo.films import archive, radiograph
 from lumbo.films.hospitals import FilmSet
+from lumbo.films_1 import hospitals
 from lumbo.learning import evaluation, training
 from lumbo.learning.federated import Client
 

@@ -18,7 +18,7 @@ import time
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from lumbo.films import hospitals
+from lumbo.films_1 import hospitals
 from lumbo.learning import models, replay, training
 
 STEPS, WARM = 150, 30

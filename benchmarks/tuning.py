@@ -20,7 +20,7 @@ import numpy as np
 from lumbo import store, threads
 from lumbo.experiment import jobs
 from lumbo.experiment.jobs import ARMS, Job
-from lumbo.films import hospitals
+from lumbo.films_1 import hospitals
 from lumbo.learning import models, training
 
 WORLD = 5000  # its seed: the sizes stand as in the hospitals' files

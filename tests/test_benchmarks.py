@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from lumbo.experiment import jobs, provenance
-from lumbo.films import hospitals
+from lumbo.films_1 import hospitals
 from lumbo.learning import evaluation, models, training
 
 

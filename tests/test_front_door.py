@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 ROOMS = sorted(path for path in (ROOT / "lumbo").rglob("*.py") if path.stem != "__init__")
 PACKAGES = [lumbo, *(one for name in lumbo.__all__ if hasattr(one := getattr(lumbo, name), "__path__"))]
 FRONT = {"Pelvis", "lumbopelvic_angles", "hospital", "film_set"}  # names that stand at the front as well
-NOT_SHOWN = {"_doors", "cli", "__main__"}  # machinery that a reader does not call
+NOT_SHOWN = {"_doors", "cli", "__main__", "films_1"}  # machinery that a reader does not call
 HEAVY = {"numpy", "pandas", "torch", "matplotlib", "anywidget", "pydicom", "tqdm", "yaml"}
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lumbo.films import hospitals
+from lumbo.films_1 import hospitals
 from lumbo.learning import federated, models, training
 
 LONG_SIDE_PX = 128

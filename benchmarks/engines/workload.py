@@ -16,7 +16,7 @@ from types import SimpleNamespace
 import numpy as np
 import torch
 
-from lumbo.films import hospitals
+from lumbo.films_1 import hospitals
 from lumbo.learning import models, training
 from lumbo.learning.federated import Client
 

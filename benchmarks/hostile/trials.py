@@ -35,9 +35,8 @@ from hostile.world import here
 from matplotlib.figure import Figure
 from torch import nn
 
-from lumbo import store
+from lumbo import films, films_1, store
 from lumbo.experiment import claims
-from lumbo.films import hospitals
 from lumbo.learning import models
 from lumbo.rows import Rows
 
@@ -74,7 +73,8 @@ def nothing_begun() -> Iterator[None]:
         raise AssertionError("work was begun before the input was refused")
 
     work = [
-        (hospitals, "draw"),
+        (films.hospitals, "draw"),
+        (films_1.hospitals, "draw"),
         (claims, "ledger"),
         *((network, "score") for network in models.NETWORKS.values()),
     ]

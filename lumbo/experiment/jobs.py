@@ -20,8 +20,8 @@ import torch
 
 from lumbo import specs, store
 from lumbo.errors import choice, fields, instance, require, text, whole
-from lumbo.films import hospitals
 from lumbo.films.hospitals import FilmSet
+from lumbo.films_1 import hospitals
 from lumbo.learning import evaluation, federated, models, training
 from lumbo.learning.federated import Client
 from lumbo.learning.models import Network

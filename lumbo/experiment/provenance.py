@@ -22,8 +22,8 @@ from lumbo import __version__, store
 from lumbo.errors import array, fields, instance, require, text
 from lumbo.experiment import jobs
 from lumbo.experiment.jobs import ARMS, Job, Size
-from lumbo.films import hospitals
 from lumbo.films.hospitals import FilmSet
+from lumbo.films_1 import hospitals
 from lumbo.learning import models, training
 from lumbo.learning.checkpoint import Checkpoint
 from lumbo.learning.training import Plan

@@ -18,8 +18,8 @@ from lumbo import specs, store
 from lumbo.angles import ANGLES
 from lumbo.errors import array, choice, instance, require
 from lumbo.experiment.jobs import Job, Size, size
-from lumbo.films import hospitals
 from lumbo.films.hospitals import FilmSet
+from lumbo.films_1 import hospitals
 from lumbo.learning import models
 from lumbo.learning.evaluation import LEVELS
 from lumbo.learning.models import Network

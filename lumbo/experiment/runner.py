@@ -23,7 +23,7 @@ from lumbo.errors import InputError, array, instance, require, whole
 from lumbo.experiment import jobs, provenance, results
 from lumbo.experiment.jobs import Job, Size
 from lumbo.experiment.results import Outcome, prediction_file
-from lumbo.films import hospitals
+from lumbo.films_1 import hospitals
 from lumbo.learning import models, training
 from lumbo.learning.training import Check
 from lumbo.threads import one_thread_each

@@ -16,7 +16,7 @@ from lumbo.experiment import resampling
 from lumbo.experiment.jobs import ARMS, Job
 from lumbo.experiment.resampling import Draws, Estimate, Means, estimate, intervals
 from lumbo.experiment.results import Outcome, noted
-from lumbo.films import hospitals
+from lumbo.films_1 import hospitals
 from lumbo.learning import evaluation
 from lumbo.learning.evaluation import LEVELS, ROWS
 

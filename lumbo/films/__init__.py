@@ -1,12 +1,16 @@
 """A population becomes films with known angles.  Part one of the book.
 
 populations : cohort statistics become patients, as numbers
+variety : how much everything else differs, and one dial
 anatomy : patients become spines, in millimetres
-shapes : spines become solids
+shapes : the solids that stand for a patient
+bones, tissue : spines become solids
 raster : solids become paths of rays
-radiograph : rays become films: exposure, scatter, noise, processing
+radiograph : rays become counts on a detector
+processing : counts become films
 hospitals : specifications become sets of films, with splits and raters
 archive : films as PNG and DICOM, out and in
+plates : how plates and vertebrae show on a film
 calibration : films beside real ones
 
 A room imports only from those before it.
@@ -14,5 +18,19 @@ A room imports only from those before it.
 
 from lumbo import _doors
 
-__all__ = ["populations", "anatomy", "shapes", "raster", "radiograph", "hospitals", "archive", "calibration"]
+__all__ = [
+    "populations",
+    "variety",
+    "anatomy",
+    "shapes",
+    "bones",
+    "tissue",
+    "raster",
+    "radiograph",
+    "processing",
+    "hospitals",
+    "archive",
+    "plates",
+    "calibration",
+]
 _doors.open_door(__name__)

@@ -1,8 +1,9 @@
 """From patients as numbers to spines and pelves in millimetres.  Taught in spine_to_film.
 
-Patient frame: x anterior, y left, z up, in millimetres; the origin is the hip axis.
-The sagittal contours lie in (x, z); `aside_mm`, `lean_deg` and `twist_deg` say how each
-vertebra leaves the plane y = 0 where the column is curved sideways.
+Patient frame: x anterior, y left, z up, in millimetres; the origin is the hip axis.  The sagittal contours lie
+in (x, z), as if nobody were turned: there SS, PT, PI and LL are exactly those of the patient.  How each part is
+turned from that plane stands beside it: the pelvis with the sacrum as one piece (`pelvis_deg`), and each vertebra
+where the column is curved or twisted (`aside_mm`, `lean_deg`, `twist_deg`).  `landmarks_mm` are turned with them.
 """
 
 from dataclasses import dataclass
@@ -12,24 +13,26 @@ import numpy as np
 from lumbo import angles
 from lumbo.errors import instance, require
 from lumbo.films.populations import Patients
+from lumbo.films.variety import Variety
 from lumbo.rows import Rows
 
-__all__ = ["LEVELS", "Spines", "spines", "film_frame", "anatomical_angles", "direction", "in_space"]
+__all__ = ["LEVELS", "Spines", "spines", "film_frame", "anatomical_angles", "direction", "in_space", "turned"]
 
 LEVELS = ("L5", "L4", "L3", "L2", "L1", "T12", "T11", "T10", "T9", "T8", "T7", "T6", "T5", "T4")
 _LUMBAR = 5  # the first five of LEVELS
 _THORACIC = len(LEVELS) - _LUMBAR
 # Above L1 each level is a share of the lumbar ones; working values, no landmark depends on them.
 _PITCH = np.array([0.92, 0.86, 0.81, 0.78, 0.75, 0.72, 0.70, 0.68, 0.66])  # of the pitch of L1
-_DEPTH = np.array([1.0, 1.0, 0.99, 0.97, 0.95, 0.91, 0.88, 0.86, 0.84, 0.82, 0.80, 0.78, 0.76, 0.74])
-_DISC = np.array([1.0] * 5 + [0.8, 0.65] + [0.55] * 7)  # of the share of the pitch that a lumbar disc takes
+_DEPTH = np.array([0.91, 0.88, 0.86, 0.84, 0.82, 0.80, 0.78, 0.76, 0.74])  # of the depth of L3
+_DISC = np.array([0.8, 0.65] + [0.55] * 7)  # of the share of the pitch that a lumbar disc takes
 _KYPHOSIS = -np.array([0.5, 2.5, 3.0, 3.5, 4.0, 4.5, 4.5, 4.5, 4.0])  # T12-L1 and up, degrees a segment
-_DISC_WEDGE = 0.6  # share of a segment's lordosis that its disc takes while it has its full height
 _RUDIMENT = 0.7  # share of its height that the disc under a sacralised L5 lacks
 _FRACTURED = ("L3", "L2", "L1", "T12")  # the columns of `Patients.fracture`
 # How far each level leans of a coronal curve of 1 degree: L4 and T11 are its end vertebrae, L1-L2 its apex.
 _LEAN = np.array([0.30, 0.50, 0.34, 0.12, -0.12, -0.34, -0.50, -0.42, -0.3, -0.2, -0.12, -0.06, 0.0, 0.0])
 _TWIST = 0.4  # degrees of axial rotation at the apex for each degree of the curve
+# What is left at each level of the pelvis's turn towards the tube: the column turns back above it.
+_FOLLOWS = np.linspace(0.9, 0.0, len(LEVELS))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -45,7 +48,8 @@ class Spines(Rows):
         posterior, inferior posterior, inferior anterior, (x, z), in the body's own middle plane.
     aside_mm, lean_deg, twist_deg : (n, 14)  where that plane lies (y), how far the body leans
         to its left (+) in the frontal plane, and how far its front turns to the left (+).
-    heads_mm : (n, 2, 3)  left and right femoral-head centre; their midpoint is the origin.
+    pelvis_deg : (n, 2)  how far the pelvis is turned with its front to the left (+), and drops on its left (+).
+    heads_mm : (n, 2, 3)  left and right femoral-head centre, turned; their midpoint is the origin.
     """
 
     patients: Patients
@@ -54,22 +58,24 @@ class Spines(Rows):
     aside_mm: np.ndarray
     lean_deg: np.ndarray
     twist_deg: np.ndarray
+    pelvis_deg: np.ndarray
     heads_mm: np.ndarray
 
     @property
     def landmarks_mm(self) -> np.ndarray:
         """The landmarks in space, shape (n, 6, 3), in the order of `angles.LANDMARKS`."""
         l1 = LEVELS.index("L1")
-        plates = np.concatenate(
-            [in_space(self.s1_mm), in_space(self.bodies_mm[:, l1, :2], self.aside_mm[:, l1 : l1 + 1])], 1
-        )
-        return np.concatenate([plates, self.heads_mm], axis=1)
+        middle = self.bodies_mm[:, l1].mean(1)[:, None]
+        plate = self.bodies_mm[:, l1, :2] - middle
+        twist = np.radians(self.twist_deg[:, l1, None])
+        ahead, aside = plate[..., 0] * np.cos(twist), plate[..., 0] * np.sin(twist)
+        flat = middle + np.stack([ahead, plate[..., 1]], -1)
+        upper = in_space(flat, self.aside_mm[:, l1, None] + aside)
+        return np.concatenate([turned(in_space(self.s1_mm), self.pelvis_deg), upper, self.heads_mm], axis=1)
 
 
-def spines(patients: Patients, rng: np.random.Generator) -> Spines:
+def spines(patients: Patients, vary: Variety) -> Spines:
     """Build spines that have exactly the angles of `patients`.
-
-    `rng` draws only how the pelvis is turned towards the tube.
 
     Raises
     ------
@@ -77,23 +83,30 @@ def spines(patients: Patients, rng: np.random.Generator) -> Spines:
         |SS| of 90 degrees or more, or PI that is not PT + SS.
     """
     instance("patients", patients, Patients)
-    instance("rng", rng, np.random.Generator)
+    instance("vary", vary, Variety)
     ss, pt, pi, _ = patients.angles_deg.T
     require(
         bool((abs(ss) < 90).all()), "angles_deg.SS", float(abs(ss).max(initial=0)), "|SS| below 90 degrees"
     )
     require(np.allclose(pi, pt + ss, atol=1e-6), "angles_deg.PI", "not PT + SS", "PI = PT + SS")
+    n = len(patients)
     middle = patients.size("pelvic_radius")[:, None] * direction(90 + pt)
-    half = patients.size("s1_plate")[:, None] / 2 * direction(-ss)
-    bodies = _column(middle, patients)
+    plate = patients.size("body_depth") * patients.size("s1_share")
+    half = plate[:, None] / 2 * direction(-ss)
+    bodies = _column(middle, patients, vary)
+    pelvis = np.stack([vary("field.turn", n), vary("field.drop", n)], -1)
+    offset = patients.size("head_offset")[:, None] * np.array([1.0, -1.0])
+    heads = np.stack([0 * offset, offset, 0 * offset], -1)
+    turn = vary("column.twist", n, len(LEVELS)) + pelvis[:, :1] * _FOLLOWS
     return Spines(
         patients=patients,
         s1_mm=np.stack([middle + half, middle - half], 1),
         bodies_mm=bodies,
         aside_mm=_aside(bodies, patients.curve_deg),
-        lean_deg=patients.curve_deg[:, None] * _LEAN,
-        twist_deg=patients.curve_deg[:, None] * _TWIST * np.cos(np.pi * _LEAN) * (_LEAN != 0),
-        heads_mm=_heads(patients.size("head_offset"), rng),
+        lean_deg=patients.curve_deg[:, None] * _LEAN + vary("column.lean", n, len(LEVELS)),
+        twist_deg=patients.curve_deg[:, None] * _TWIST * np.cos(np.pi * _LEAN) * (_LEAN != 0) + turn,
+        pelvis_deg=pelvis,
+        heads_mm=turned(heads, pelvis),
     )
 
 
@@ -103,8 +116,12 @@ def film_frame(landmarks_mm: np.ndarray) -> np.ndarray:
 
 
 def anatomical_angles(spines: Spines) -> np.ndarray:
-    """Measure SS, PT, PI, LL on the landmarks in space, shape (n, 4), degrees."""
-    return angles.lumbopelvic_angles(film_frame(spines.landmarks_mm), anterior="right")
+    """Measure SS, PT, PI, LL in the patient's own sagittal plane, as if nobody were turned: (n, 4), degrees."""
+    l1 = LEVELS.index("L1")
+    plates = in_space(np.concatenate([spines.s1_mm, spines.bodies_mm[:, l1, :2]], 1))
+    return angles.lumbopelvic_angles(
+        film_frame(np.concatenate([plates, spines.heads_mm], 1)), anterior="right"
+    )
 
 
 def direction(degrees) -> np.ndarray:
@@ -117,31 +134,85 @@ def in_space(points_mm: np.ndarray, y_mm=0.0) -> np.ndarray:
     return np.stack(np.broadcast_arrays(points_mm[..., 0], y_mm, points_mm[..., 1]), -1)
 
 
-def _column(middle_mm, patients) -> np.ndarray:
+def turned(points_mm: np.ndarray, pelvis_deg: np.ndarray) -> np.ndarray:
+    """Turn points (n, ..., 3) about the hip axis's middle: the front to the left, then the left side down.
+
+    pelvis_deg : (n, 2), as in `Spines`
+    """
+    about, drop = np.radians(pelvis_deg).reshape(-1, *[1] * (points_mm.ndim - 2), 2).transpose(-1, *range(points_mm.ndim - 1))
+    x, y, z = np.moveaxis(points_mm, -1, 0)
+    x, y = x * np.cos(about) - y * np.sin(about), x * np.sin(about) + y * np.cos(about)
+    return np.stack([x, y * np.cos(drop) + z * np.sin(drop), z * np.cos(drop) - y * np.sin(drop)], -1)
+
+
+def _column(middle_mm, patients, vary) -> np.ndarray:
     """Stack bodies on the middle of the S1 plate: corners (n, 14, 4, 2)."""
     n, tilt = len(middle_mm), -patients.angles_deg[:, 0]
-    kyphosis, absent = np.broadcast_to(_KYPHOSIS, (n, _THORACIC)), np.zeros((n, _THORACIC))
+    depth = _depths(patients, vary)  # (n, 14, 2) of the upper and the lower plate
     pitch = np.concatenate([patients.pitch_mm, patients.pitch_mm[:, -1:] * _PITCH], 1)
-    narrowing = np.concatenate([patients.narrowing, absent], 1)
-    narrowing[:, 0] = np.maximum(narrowing[:, 0], _RUDIMENT * (patients.transitional == -1))
-    slip = np.pad(patients.slip, ((0, 0), (0, len(LEVELS) - 2)))
-    disc_share = patients.size("disc_share")[:, None] * _DISC
-    depth = patients.size("body_depth")[:, None] * _DEPTH
+    disc, body = _heights(pitch, patients, vary)
     lost = _lost_height(patients.fracture)
-    collapse = np.degrees(np.arctan2(lost * pitch * (1 - disc_share), depth))
-    turn = np.concatenate([_make_up(patients.segments_deg, collapse[:, :_LUMBAR]), kyphosis], 1)
+    collapse = np.degrees(np.arctan2(lost * body, depth.mean(2)))
+    in_body, in_disc = _turns(patients, collapse[:, :_LUMBAR], disc, vary)
+    slide = _slides(patients, vary) * depth[..., 1]
     bodies = []
     for k in range(len(LEVELS)):
-        left = 1 - narrowing[:, k]
-        in_disc = turn[:, k] * _DISC_WEDGE * left  # a flat disc cannot open like a book
-        lower, low_tilt = _climb(middle_mm, tilt, in_disc, pitch[:, k] * disc_share[:, k] * left)
-        lower = lower + (slip[:, k] * depth[:, k])[:, None] * direction(low_tilt)
-        height = pitch[:, k] * (1 - disc_share[:, k]) * (1 - lost[:, k] / 2)
-        wedge = turn[:, k] - in_disc - collapse[:, k]
-        middle_mm, tilt = _climb(lower, low_tilt, wedge, height)
-        up, low = (depth[:, k, None] / 2 * direction(angle) for angle in (tilt, low_tilt))
+        lower, low_tilt = _climb(middle_mm, tilt, in_disc[:, k], disc[:, k])
+        lower = lower + slide[:, k, None] * direction(low_tilt)
+        height = body[:, k] * (1 - lost[:, k] / 2)
+        middle_mm, tilt = _climb(lower, low_tilt, in_body[:, k] - collapse[:, k], height)
+        up = depth[:, k, :1] / 2 * direction(tilt)
+        low = depth[:, k, 1:] / 2 * direction(low_tilt)
         bodies.append(np.stack([middle_mm + up, middle_mm - up, lower - low, lower + low], 1))
     return np.stack(bodies, 1)
+
+
+def _depths(patients, vary):
+    """Depth of the upper and the lower plate of each body, millimetres (n, 14, 2)."""
+    n = len(patients)
+    mean = np.concatenate([vary("body.upper_depth", n, _LUMBAR), np.ones((n, 1)) * _DEPTH], 1)
+    lower = mean * vary("body.lower_over_upper", n, len(LEVELS))
+    return patients.size("body_depth")[:, None, None] * np.stack([mean, lower], -1)
+
+
+def _heights(pitch, patients, vary):
+    """Height of the disc under each body and of the body, in their middle, millimetres (n, 14) each."""
+    n = len(pitch)
+    share = np.concatenate([vary("disc.share", n, _LUMBAR), vary("disc.share", n, 5)[:, -1:] * _DISC], 1)
+    share = share * patients.size("disc_share")[:, None] / 0.24
+    left = 1 - np.concatenate([patients.narrowing, np.zeros((n, _THORACIC))], 1)
+    left[:, 0] = np.minimum(left[:, 0], 1 - _RUDIMENT * (patients.transitional == -1))
+    return pitch * share * left, pitch * (1 - share)
+
+
+def _turns(patients, collapse, disc, vary):
+    """How many degrees each body and the disc under it turn the column, (n, 14) each.
+
+    The five segments, body and disc together, are those of the patient.  What a body takes of its segment is its
+    own: the wedge of its level, its share of what the segment has beyond the mean, and its spreads.
+    """
+    n = len(patients)
+    segments = _make_up(patients.segments_deg, collapse)
+    mean = vary("body.wedge", n, _LUMBAR)
+    usual = np.array([16.9, 12.4, 12.4, 5.6, 0.6])  # of the 26 films from which the mean wedges come
+    body = mean + vary("body.wedge_of_segment", n)[:, None] * (segments - usual)
+    open_ = np.degrees(2 * np.arctan2(disc[:, :_LUMBAR], patients.size("body_depth")[:, None]))
+    least = -0.45 * open_  # a disc cannot close further than its plates touch
+    body = np.minimum(body, segments - least)
+    zero = np.zeros((n, _THORACIC))
+    kyphosis = zero + _KYPHOSIS * vary("column.kyphosis", n)[:, None]
+    wedge = np.concatenate([body, 0.7 * kyphosis], 1)
+    return wedge, np.concatenate([segments - body, 0.3 * kyphosis], 1)
+
+
+def _slides(patients, vary):
+    """By which share of the plate below each body stands forwards: slips, backwards too, and small steps."""
+    n = len(patients)
+    back = vary("column.backwards", n)[:, None] > 0
+    slips = np.where(back, -0.5, 1.0) * patients.slip
+    steps = vary("column.step", n, len(LEVELS)) / 100
+    steps[:, _LUMBAR:] = 0
+    return steps + np.pad(slips, ((0, 0), (0, len(LEVELS) - 2)))
 
 
 def _lost_height(fracture) -> np.ndarray:
@@ -168,10 +239,3 @@ def _aside(bodies_mm, curve_deg) -> np.ndarray:
     rise = np.diff(middle[..., 1], axis=1, prepend=0.0)
     rise[:, 0] = rise[:, 1]
     return np.cumsum(rise * np.sin(np.radians(curve_deg[:, None] * _LEAN)), 1)
-
-
-def _heads(offset_mm, rng) -> np.ndarray:
-    """Place two heads symmetric about the origin; the pelvis is turned a little (n, 2, 3)."""
-    turn, drop = np.radians(rng.normal(0, 3.0, (2, len(offset_mm))))
-    left = offset_mm[:, None] * np.stack([np.sin(turn), np.cos(turn), np.sin(drop)], -1)
-    return np.stack([left, -left], 1)

@@ -5,7 +5,8 @@ An archive keeps a film as its room made it: some face right, some show bone dar
     films.json              what was asked for; the folder takes nothing else
     png/NAME.png            grey levels as they are stored, 16 bit
     dicom/NAME.dcm          the same grey levels, with all that a viewer needs to show and measure them
-    landmarks.csv           a row a film: landmarks, true and rated, in pixels of the stored film
+    landmarks.csv           a row a film: landmarks, true and rated, in pixels of the stored film; which femoral
+                            head of the patient, the left or the right, has its centre not on the film
     angles.csv              a row a film: angles on the film, as rated, and in the patient
     SHA256SUMS              written last: a set that has it is complete
 
@@ -66,8 +67,9 @@ SUMS = "SHA256SUMS"
 _HEAD = ["film", "site", "split", "seed", "patient", "cohort", "facing", "photometric", "pixel_mm"]
 _POINTS = [[f"{who}{name}_{axis}_px" for name in LANDMARKS for axis in "xy"] for who in ("", "rated_")]
 _DEGREES = [[f"{who}{name}_deg" for name in ANGLES] for who in ("", "rated_", "anatomical_")]
-_TABLES = {"landmarks.csv": [*chain(*_POINTS)], "angles.csv": [*chain(*_DEGREES)]}
+_TABLES = {"landmarks.csv": ["hidden", *chain(*_POINTS)], "angles.csv": [*chain(*_DEGREES)]}
 _PHOTOMETRIC = ("MONOCHROME2", "MONOCHROME1")  # bone bright, bone dark
+_HIDDEN = ("none", "left", "right")  # what `FilmSet.hidden` counts
 _MOST = 1_000_000  # films of one hospital
 _ROW, _SUMS = 2000, 2**28  # bytes at most, of a row of a table and of the checksums
 
@@ -147,6 +149,7 @@ def read_films(folder: Path) -> FilmSet:
         patient=points.patient.to_numpy(),
         mirrored=facing == "right",
         inverted=inverted,
+        hidden=np.array([_HIDDEN.index(head) for head in points.hidden], int),
         site=points.site.to_numpy(str),
         cohort=points.cohort.to_numpy(str),
     )
@@ -189,9 +192,10 @@ def describe(films: FilmSet, split: str, seed: int, first: int) -> pd.DataFrame:
     names = [_name(site, split, seed, i) for site, i in zip(films.site, numbers)]
     photometric = np.where(films.inverted, *_PHOTOMETRIC[::-1])
     head = [names, films.site, split, seed, films.patient, films.cohort, facing, photometric, films.pixel_mm]
+    hidden = [_HIDDEN[whole(f"films.hidden[{i}]", side, 0, 2)] for i, side in enumerate(films.hidden)]
     measured = np.concatenate([part.reshape(len(films), -1) for part in (*points, *degrees)], 1)
-    columns = [column for table in _TABLES.values() for column in table]
-    return pd.DataFrame(dict(zip(_HEAD, head))).join(pd.DataFrame(measured, columns=columns))
+    columns = pd.DataFrame(measured, columns=[*chain(*_POINTS, *_DEGREES)])
+    return pd.DataFrame(dict(zip(_HEAD, head)) | {"hidden": hidden}).join(columns)
 
 
 def png(pixels: np.ndarray) -> bytes:
@@ -672,13 +676,17 @@ def _values(place: str, cells: dict[str, str], film: tuple[str, str, int], asked
     for column, value in known.items():
         require(cells[column] == str(value), f"{place}, {column}", cells[column], f"{value}, by films.json")
     side, found = asked["long_side_px"], {column: _real(cells[column]) for column in cells.keys() - known}
-    limits = {column: (-side, 2 * side) for column in _TABLES["landmarks.csv"]}
-    limits |= {column: (-360, 360) for column in _TABLES["angles.csv"]} | {"pixel_mm": (0.001, 100)}
+    limits = dict.fromkeys(chain(*_POINTS), (-side, 2 * side)) | dict.fromkeys(chain(*_DEGREES), (-360, 360))
+    limits |= {"pixel_mm": (0.001, 100)}
+    words = {"cohort": populations.cohort_names(), "facing": SIDES, "photometric": _PHOTOMETRIC}
+    words |= {"hidden": _HIDDEN}
     return known | {
         "patient": whole(f"{place}, patient", found["patient"], max(i - 1, 0), i),
-        "cohort": choice(f"{place}, cohort", cells["cohort"], populations.cohort_names()),
-        "facing": choice(f"{place}, facing", cells["facing"], SIDES),
-        "photometric": choice(f"{place}, photometric", cells["photometric"], _PHOTOMETRIC),
+        **{
+            column: choice(f"{place}, {column}", cells[column], words[column])
+            for column in cells
+            if column in words
+        },
         **{
             column: number(f"{place}, {column}", found[column], *limits[column])
             for column in cells

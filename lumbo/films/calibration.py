@@ -2,23 +2,43 @@
 
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from lumbo import store
-from lumbo.errors import array, fields, instance, require
+from lumbo.errors import array, fields, instance, number, require, text
+from lumbo.films.plates import stretch
 
-__all__ = ["real_films", "yardstick", "hardness", "film_statistics"]
+__all__ = [
+    "MARKS",
+    "real_films",
+    "real_details",
+    "yardstick",
+    "hardness",
+    "marks",
+    "film_statistics",
+]
 
+MARKS = ("likeness", "few", "bands", "other", "levels")  # of `marks`, each a list of rows
 _PERCENTILES = (10, 25, 50, 75, 90)
 _CROP_PX = (256, 192)  # where the spectrum is taken
 _DEGREES = ("rated", "truth", "mean_of_training")  # errors of SS, PT, PI, LL in a row of `hardness`
 _MEASURED = ("hospital", "films", "specs", *_DEGREES)
+_RANGE = {"median", "low", "high"}  # what is known of a statistic of `film_statistics`
 
 
 def real_films() -> dict:
     """Return median, smallest and largest value of each statistic of `film_statistics` on real films."""
-    return store.read_toml(files("data_synth").joinpath("real_films.toml"))
+    return {name: known for name, known in _real().items() if known.keys() == _RANGE}
+
+
+def real_details() -> dict:
+    """Return what else was measured on real films: plates, their surroundings, scale and proportions.
+
+    The comments of ``data_synth/real_films.toml`` say what each number is, and on how many films it was measured.
+    """
+    return {name: known for name, known in _real().items() if known.keys() != _RANGE}
 
 
 def yardstick() -> dict:
@@ -31,7 +51,30 @@ def yardstick() -> dict:
 
 
 def hardness(path: Path | None = None) -> list[dict]:
-    """Return what ``benchmarks/hardness.py`` measured on the book's films, a row a training run.
+    """Return what was measured on films 1.0, a row a training run; `marks` is the same of films 2.0.
+
+    path : a file of that benchmark, by default the one that is stored with the book
+
+    Raises
+    ------
+    InputError
+        Naming the file, when it is missing, torn or another one.
+    """
+    file = files("data_synth").joinpath("films_1", "hardness.json") if path is None else path
+    rows = instance(str(file), store.read_json(file, "a file written by benchmarks/hardness.py"), list)
+    for i, row in enumerate(rows):
+        given = row.keys() if isinstance(row, dict) else set()
+        fields(f"{file}[{i}]", row, {*_MEASURED, *given})
+        for kind in _DEGREES:
+            array(f"{file}[{i}].{kind}", row[kind], (4,), 0)
+    return rows
+
+
+def marks(path: Path | None = None) -> dict:
+    """Return what ``benchmarks/hardness.py`` measured: of each of `MARKS` a list of rows.
+
+    A number that was measured stands as ``value`` with the ends of its interval, ``low`` and ``high``; an
+    error or a share is never negative.  ``version`` and ``specs`` say of which films.
 
     path : a file of that benchmark, by default the one that is stored with the book
 
@@ -41,13 +84,17 @@ def hardness(path: Path | None = None) -> list[dict]:
         Naming the file, when it is missing, torn or another one.
     """
     file = files("data_synth").joinpath("reference", "hardness.json") if path is None else path
-    rows = instance(str(file), store.read_json(file, "a file written by benchmarks/hardness.py"), list)
-    for i, row in enumerate(rows):
-        given = row.keys() if isinstance(row, dict) else set()
-        fields(f"{file}[{i}]", row, {*_MEASURED, *given})
-        for kind in _DEGREES:
-            array(f"{file}[{i}].{kind}", row[kind], (4,), 0)
-    return rows
+    found = store.read_json(file, "a file written by benchmarks/hardness.py collect")
+    fields(str(file), found, {"version", "specs", "films", *MARKS})
+    for name in ("version", "specs", "films"):
+        text(f"{file}.{name}", found[name])
+    for mark in MARKS:
+        for i, row in enumerate(instance(f"{file}.{mark}", found[mark], list)):
+            field = f"{file}.{mark}[{i}]"
+            fields(field, row, {"what", *(row if isinstance(row, dict) else ())})
+            text(f"{field}.what", row["what"])
+            _check_measured(field, row, -np.inf if mark == "likeness" else 0.0)
+    return found
 
 
 def film_statistics(films: np.ndarray) -> dict[str, np.ndarray]:
@@ -74,8 +121,7 @@ def film_statistics(films: np.ndarray) -> dict[str, np.ndarray]:
     films = np.asarray(films)
     large = films.shape[1] >= _CROP_PX[0] and films.shape[2] >= _CROP_PX[1]
     require(large, "films", films.shape, f"films of at least {_CROP_PX[0]} x {_CROP_PX[1]} pixels")
-    low, high = np.percentile(films, (0.5, 99.5), axis=(1, 2), keepdims=True)
-    films = np.clip((films - low) / np.maximum(high - low, 1e-6), 0, 1)
+    films = stretch(films)
     third = films.shape[1] // 3
     grey = np.percentile(films, _PERCENTILES, axis=(1, 2))
     return {f"grey_{p}": values for p, values in zip(_PERCENTILES, grey)} | {
@@ -84,6 +130,21 @@ def film_statistics(films: np.ndarray) -> dict[str, np.ndarray]:
         "black": (films < 0.03).mean((1, 2)),
         "lower": films[:, 2 * third :].mean((1, 2)) - films[:, third : 2 * third].mean((1, 2)),
     }
+
+
+def _real() -> dict:
+    return store.read_toml(files("data_synth").joinpath("real_films.toml"))
+
+
+def _check_measured(field: str, found: Any, least: float) -> None:
+    """Check every number of a row that stands with its interval, at any depth."""
+    if not isinstance(found, dict):
+        return
+    if "value" in found:
+        low, value, high = (number(f"{field}.{k}", found.get(k), least) for k in ("low", "value", "high"))
+        require(low <= high, f"{field}.high", high, f"at least {low}, its low end")
+    for name, part in found.items():
+        _check_measured(f"{field}.{name}", part, least)
 
 
 def _spectral_slope(films):

@@ -3,7 +3,7 @@
 import sys
 import unicodedata
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -15,7 +15,8 @@ import torch
 
 from lumbo import angles, errors, rows, specs, store
 from lumbo.errors import choice, fields, instance, require, text, whole
-from lumbo.films import anatomy, populations, radiograph, raster, shapes
+from lumbo.films import anatomy, bones, populations, processing, radiograph, raster, shapes, tissue, variety
+from lumbo.films.variety import AS_MEASURED, Setting, Variety
 from lumbo.rows import Rows, join
 from lumbo.specs import Range
 from lumbo.threads import devices, one_thread
@@ -26,6 +27,7 @@ __all__ = [
     "SPLITS",
     "ROLES",
     "CHUNK",
+    "MOST",
     "LONGEST_NAME",
     "Rater",
     "Hospital",
@@ -38,6 +40,8 @@ __all__ = [
     "check_hospital",
     "film_set",
     "draw",
+    "Visit",
+    "visit",
     "rate",
     "specification",
     "numbers",
@@ -48,7 +52,9 @@ __all__ = [
 Split = Literal["training", "validation", "test"]
 Role = Literal["participant", "outsider"]
 SPLITS, ROLES = get_args(Split), get_args(Role)
+_STEEPEST = 88.0  # degrees that SS may reach when a patient leans
 CHUNK = 64  # patients drawn together; a film does not depend on how many are asked for
+MOST = 1_000_000  # films, or patients, of one hospital
 LONGEST_NAME = 32  # letters: with split, seed and number behind it, a name must fit into DICOM's 64
 
 
@@ -74,13 +80,13 @@ class Hospital:
     name: Annotated[str, "of its file; also in the names of its films"]
     title: Annotated[str, "its name and kind in words"]
     role: Annotated[Role, "trains with the others, or is a test only"]
-    patients: Annotated[dict[Split, int], Range(0, 1_000_000), "how many there are for each split"]
+    patients: Annotated[dict[Split, int], Range(0, MOST), "how many there are for each split"]
     mixture: Annotated[dict[str, float], Range(0, 1), "share of each cohort"]
     implanted: Annotated[float, Range(0, 1), "share of patients with screws and rods"]
     returning: Annotated[
         float,
         Range(0, 0.5),
-        "share of the training films on which a patient comes back for a follow-up: 0, or one in 2, 3, ... films",
+        "share of the training films on which a patient of the film before comes back for a follow-up",
     ]
     mirrored: Annotated[float, Range(0, 1), "share of films stored with the patient facing right"]
     inverted: Annotated[bool, "whether films are stored as MONOCHROME1"]
@@ -105,6 +111,7 @@ class FilmSet(Rows):
     pixel_mm : (n,) pixel size on the detector
     patient : (n,) number of the patient within site, split and seed; follow-up films share it
     mirrored, inverted : (n,) bool, whether the archive holds the film facing right, and as MONOCHROME1
+    hidden : (n,) int, which femoral head's centre is not on the film: 0 none, 1 the left, 2 the right
     site, cohort : (n,) names
     """
 
@@ -118,8 +125,25 @@ class FilmSet(Rows):
     patient: np.ndarray
     mirrored: np.ndarray
     inverted: np.ndarray
+    hidden: np.ndarray
     site: np.ndarray
     cohort: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Visit:
+    """The patients of one chunk before their films.
+
+    patients : as they are;  spines : as they stand, with a lean of their own
+    exposure : where each film is taken;  vary : their factors
+    whose : (n,) the film of the chunk on which each patient came first
+    """
+
+    patients: populations.Patients
+    spines: anatomy.Spines
+    exposure: radiograph.Exposure
+    vary: Variety
+    whose: np.ndarray
 
 
 def pool(parts: list[FilmSet]) -> FilmSet:
@@ -170,6 +194,7 @@ def film_set(
     n: int | None = None,
     long_side_px: int = 256,
     device: str = "cpu",
+    setting: Setting = AS_MEASURED,
 ) -> FilmSet:
     """Draw films of one split of a hospital, or take them from the cache.
 
@@ -180,25 +205,25 @@ def film_set(
     n : how many films, by default as many as the hospital has; the first are the same for any `n`.
     long_side_px : height of the film, a multiple of 16
     device : where torch draws; another device than "cpu" gives the same film within rounding
+    setting : of the factors by which films differ, see `variety`
 
     Raises
     ------
     InputError
         What cannot be drawn.
     """
-    where, split, seed, long_side_px = _asked(where, split, seed, long_side_px, device)
-    n = where.patients[split] if n is None else whole("n", n, 0, 1_000_000)
-    key = store.content_key(numbers(where), _cohorts(), split, seed, n, long_side_px, device, CODE)
+    where, split, seed, long_side_px = _asked(where, split, seed, long_side_px, device, setting)
+    n = where.patients[split] if n is None else whole("n", n, 0, MOST)
+    key = store.content_key(
+        numbers(where), _recipe(), asdict(setting), split, seed, n, long_side_px, device, CODE
+    )
     names = np.array(populations.cohort_names())
 
     def make():
-        starts = range(0, max(n, 1), CHUNK)
         drawn = pool(
             [
-                draw(
-                    where, split, seed, start // CHUNK, long_side_px, 8, device, min(CHUNK, max(n, 1) - start)
-                )
-                for start in starts
+                draw(where, split, seed, chunk, long_side_px, 8, device, size, setting)
+                for chunk, size in enumerate(_sizes(max(n, 1)))
             ]
         )[:n]
         arrays = {name: getattr(drawn, name) for name in _STORED}
@@ -218,67 +243,118 @@ def draw(
     bits: int = 8,
     device: str = "cpu",
     n: int | None = None,
+    setting: Setting = AS_MEASURED,
 ) -> FilmSet:
     """Draw the patients of one chunk, take their films and rate them: `CHUNK` films, or the first of them.
 
-    Each step has a generator of its own.  So two hospitals that differ only in their scanner
-    have the same patients and raters, and a film of another size shows the same patient.
+    Patients, each factor of `variety`, the archive and the rater have generators of their own.  So two hospitals
+    that differ only in their scanner have the same patients and raters, and a film of another size shows the same
+    patient.
 
     Parameters
     ----------
-    where, split, seed, long_side_px, device : as for `film_set`
+    where, split, seed, long_side_px, device, setting : as for `film_set`
     chunk : from 0
     bits : 8 or 16, the depth of the grey levels
     n : only the first n films, which are the same for any n and cost what n films cost; by default all
     """
-    where, split, seed, long_side_px = _asked(where, split, seed, long_side_px, device)
+    where, split, seed, long_side_px = _asked(where, split, seed, long_side_px, device, setting)
     chunk, n = whole("chunk", chunk, 0), CHUNK if n is None else whole("n", n, 1, CHUNK)
     require(whole("bits", bits, 8, 16) in (8, 16), "bits", bits, "8 or 16")
-    name = int.from_bytes(where.name.encode(), "big")
-    start = np.random.default_rng([seed, SPLITS.index(split), chunk, name])
-    who, body, soft, room, light, lab, archive, rater = start.spawn(8)
-    patients, number = _patients(where, split, who)
-    spines = anatomy.spines(patients, body)
-    exposure = radiograph.aim(spines, where.scanner, long_side_px, room)
+    who, body, archive, rater = _generators(where, split, seed, chunk)
+    seen = _visit(where, split, chunk, long_side_px, setting, who, body)
+    spines, exposure, vary, room = seen.spines, seen.exposure, seen.vary, where.scanner
     with one_thread(), nullcontext() if device == "cpu" else torch.device(device):
-        solids = shapes.solids(spines, body.random(CHUNK) < where.implanted, body)
-        solids.append(radiograph.side_marker(where.scanner, exposure, room))
-        matter = radiograph.attenuation(solids, shapes.trunk(spines, soft), where.scanner, exposure, n)
-        signal = radiograph.expose(matter, where.scanner, exposure, light)
-        grey = radiograph.develop(signal, where.scanner, exposure, lab)
+        implanted = vary.rng("implanted").random(CHUNK) < where.implanted
+        solids = bones.skeleton(spines, implanted, vary) + tissue.contents(spines, vary)
+        solids += radiograph.side_marker(room, exposure, vary)
+        matter = radiograph.attenuation(solids, tissue.trunk(spines, vary), room, exposure, n)
+        signal = radiograph.expose(matter, room, exposure, vary)
+        grey = processing.develop(signal, room, exposure, vary)
         films = grey.mul_(2**bits - 1).round_().to(getattr(torch, f"uint{bits}")).cpu().numpy()
-    landmarks = radiograph.project(spines.landmarks_mm, where.scanner, exposure)
-    rated = rate(landmarks, where, exposure.pixel_mm, rater)
+    landmarks = radiograph.project(spines.landmarks_mm, room, exposure)
+    hidden = radiograph.hidden_head(spines, room, exposure)
+    rated = rate(landmarks, where, exposure.pixel_mm, rater, hidden)
     rows = {
         "landmarks_px": landmarks,
         "rated_landmarks_px": rated,
         "angles_deg": angles.lumbopelvic_angles(landmarks, "left"),
         "rated_angles_deg": angles.lumbopelvic_angles(rated, "left"),
-        "anatomical_deg": patients.angles_deg,
-        "pixel_mm": np.full(CHUNK, exposure.pixel_mm),
-        "patient": chunk * CHUNK + number,
+        "anatomical_deg": seen.patients.angles_deg,
+        "pixel_mm": exposure.pixel_mm,
+        "patient": chunk * CHUNK + seen.whose,
         "mirrored": archive.random(CHUNK) < where.mirrored,
         "inverted": np.full(CHUNK, where.inverted),
+        "hidden": hidden,
         "site": np.full(CHUNK, where.name),
-        "cohort": patients.cohort,
+        "cohort": seen.patients.cohort,
     }
     return FilmSet(films=films, **{name: values[:n] for name, values in rows.items()})
 
 
-def rate(landmarks_px: np.ndarray, where: Hospital, pixel_mm: float, rng: np.random.Generator) -> np.ndarray:
-    """Place landmarks as this hospital's rater does, (n, 6, 2): a habit, and independent normal errors."""
+def visit(
+    where: Hospital,
+    split: Split,
+    seed: int,
+    chunk: int,
+    long_side_px: int = 256,
+    setting: Setting = AS_MEASURED,
+) -> Visit:
+    """Return who stands before which film in one chunk of `draw`: everything but the film itself."""
+    where, split, seed, long_side_px = _asked(where, split, seed, long_side_px, "cpu", setting)
+    who, body, *_ = _generators(where, split, seed, whole("chunk", chunk, 0))
+    return _visit(where, split, chunk, long_side_px, setting, who, body)
+
+
+def _generators(where, split, seed, chunk):
+    """Generators of a chunk: for its patients, their factors, the archive and the rater."""
+    name = int.from_bytes(where.name.encode(), "big")
+    return np.random.default_rng([seed, SPLITS.index(split), chunk, name]).spawn(4)
+
+
+def _visit(where, split, chunk, long_side_px, setting, who, body):
+    patients, whose = _patients(where, split, chunk, who)
+    vary = Variety(body, setting, whose)
+    spines = anatomy.spines(_leaning(patients, vary("field.tilt", CHUNK)), vary)
+    return Visit(patients, spines, radiograph.aim(spines, where.scanner, long_side_px, vary), vary, whose)
+
+
+def _leaning(patients, tilt_deg):
+    """The same patients, who lean forwards by some degrees as a whole: SS falls, PT rises, PI and LL stay."""
+    ss, pt, pi, ll = patients.angles_deg.T
+    tilt_deg = tilt_deg.clip(ss - _STEEPEST, ss + _STEEPEST)
+    return replace(patients, angles_deg=np.stack([ss - tilt_deg, pt + tilt_deg, pi, ll], -1))
+
+
+def rate(
+    landmarks_px: np.ndarray,
+    where: Hospital,
+    pixel_mm: np.ndarray | float,
+    rng: np.random.Generator,
+    hidden: np.ndarray | int = 0,
+) -> np.ndarray:
+    """Place landmarks as this hospital's rater does, (n, 6, 2): a habit, and independent normal errors.
+
+    Where one femoral head is hidden, the rater takes the other one's centre for both.
+
+    pixel_mm, hidden : (n,) as in `FilmSet`, or one for all
+    """
     who = where.rater
     sd_mm = np.array([who.s1_mm] * 2 + [who.l1_mm] * 2 + [who.head_mm] * 2)
-    sd_px = sd_mm[:, None] * radiograph.magnification(0.0, where.scanner) / pixel_mm
+    per_px = np.reshape(pixel_mm, (-1, 1, 1))
+    sd_px = sd_mm[:, None] * radiograph.magnification(0.0, where.scanner) / per_px
     rated = landmarks_px + rng.normal(0, 1, landmarks_px.shape) * sd_px
     plate = landmarks_px[:, :2]
     rated[:, :2] += _steeper(plate, who.steeper_deg) - plate
+    hidden = np.broadcast_to(hidden, len(rated))
+    rated[hidden == 1, 4] = rated[hidden == 1, 5]
+    rated[hidden == 2, 5] = rated[hidden == 2, 4]
     return rated
 
 
 def specification() -> str:
-    """Digest every number that shapes a film: those of cohorts and hospitals, without titles and sources."""
-    return store.content_key([numbers(h) for h in hospitals().values()] + [_cohorts()])
+    """Digest every number that shapes a film: cohorts, variety and hospitals, without titles and sources."""
+    return store.content_key([numbers(h) for h in hospitals().values()] + _recipe())
 
 
 def numbers(where: Hospital) -> dict:
@@ -291,8 +367,9 @@ def frozen() -> dict:
     return store.read_toml(files("data_synth").joinpath("frozen.toml")) | {"today": specification()}
 
 
-def _asked(where, split, seed, long_side_px, device) -> tuple[Hospital, Any, int, int]:
+def _asked(where, split, seed, long_side_px, device, setting) -> tuple[Hospital, Any, int, int]:
     """Check what is asked for before anything is drawn."""
+    instance("setting", setting, Setting, "variety.Setting(dial=1.0)")
     instance("where", where, Hospital, 'hospital("aspen")')
     choice("device", device, devices())
     height, _ = radiograph.canvas(long_side_px)
@@ -317,11 +394,6 @@ def _check_patients(where: Hospital) -> None:
     cohorts, shares = set(populations.cohort_names()), sum(where.mixture.values())
     fields(f"{where.name}.mixture", where.mixture, cohorts, cohorts)
     require(abs(shares - 1) < 1e-9, f"{where.name}.mixture", shares, "shares that sum to 1")
-    every = _every(where.returning)
-    exact = every == 0 or (every <= CHUNK and abs(1 / every - where.returning) < 1e-3)
-    require(
-        exact, f"{where.name}.returning", where.returning, f"0, or one in 2 to {CHUNK} films, such as 0.25"
-    )
 
 
 def _check_room(where: Hospital) -> None:
@@ -331,29 +403,29 @@ def _check_room(where: Hospital) -> None:
     require(gap >= 500, f"{field}.object_mm", room.object_mm, "at least 500 mm from the source")
     require(room.window[0] < room.window[1], f"{field}.window", room.window, "a low share below a high one")
     rng = np.random.default_rng(0)
-    points = anatomy.spines(populations.draw_mixture(where.mixture, CHUNK, rng), rng).landmarks_mm
+    patients = populations.draw_mixture(where.mixture, CHUNK, rng)
+    points = anatomy.spines(patients, Variety(rng)).landmarks_mm
     seen = points[..., ::2] * radiograph.magnification(points[..., 1], room)
     needed = np.median(np.ptp(seen, axis=1), axis=0) / (1 - room.shutters)
     allowed = f"at least {needed[0]:.0f} x {needed[1]:.0f} mm, in which landmarks fit"
     require(bool((needed <= room.field_mm).all()), f"{field}.field_mm", room.field_mm, allowed)
 
 
-def _every(returning: float) -> int:
-    """Every so many films a patient comes back; 0: none does."""
-    return round(1 / returning) if returning > 1e-3 else 0
+def _patients(where, split, chunk, rng):
+    """Draw the patients of a chunk, and the film on which each came first: (patients, whose).
 
-
-def _patients(where, split, rng):
-    """Draw the patients of a chunk, and their numbers; in training some come back: (patients, number)."""
-    number = np.arange(CHUNK)
+    In training some come back.  Films are counted through all chunks, so the share is exact: of the first k
+    films ``floor(k * returning)`` are follow-ups, but for one that is put off by a film where a chunk begins.
+    """
+    film = chunk * CHUNK + np.arange(CHUNK)
     patients = populations.draw_mixture(where.mixture, CHUNK, rng)
-    every = _every(where.returning)
-    if split != "training" or not every:
-        return patients, number
-    number[every - 1 :: every] -= 1
-    again = populations.follow_up(patients[number], rng)
-    back = number < np.arange(CHUNK)
-    return join("patients", [patients, again])[np.arange(CHUNK) + CHUNK * back], number
+    if split != "training" or not where.returning:
+        return patients, np.arange(CHUNK)
+    back = np.floor((film + 1) * where.returning + 1e-9) > np.floor(film * where.returning + 1e-9)
+    back[1], back[0] = back[1] | back[0], False
+    whose = np.arange(CHUNK) - back
+    again = populations.follow_up(patients[whose], rng)
+    return join("patients", [patients, again])[np.arange(CHUNK) + CHUNK * back], whose
 
 
 def _steeper(plate_px, degrees):
@@ -364,8 +436,14 @@ def _steeper(plate_px, degrees):
     return middle + np.stack([cos * x + sin * y, cos * y - sin * x], -1)
 
 
-def _cohorts() -> dict:
-    return _values(populations.statistics())
+def _sizes(n: int) -> list[int]:
+    """Of how many films the chunks of a set are."""
+    return [min(CHUNK, n - start) for start in range(0, n, CHUNK)]
+
+
+def _recipe() -> list[dict]:
+    """The numbers that all hospitals share."""
+    return [_values(populations.statistics()), _values(variety.factors())]
 
 
 def _values(table):
@@ -379,5 +457,6 @@ def _values(table):
 
 _STORED = tuple(name for name in FilmSet.__dataclass_fields__ if name not in ("site", "cohort"))
 CODE = store.content_key(
-    errors, rows, specs, angles, populations, anatomy, shapes, raster, radiograph, sys.modules[__name__]
+    errors, rows, specs, angles, populations, variety, anatomy, shapes, bones, tissue, raster, radiograph, processing,
+    sys.modules[__name__],
 )

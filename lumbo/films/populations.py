@@ -29,6 +29,7 @@ __all__ = [
     "draw_mixture",
     "with_angles",
     "follow_up",
+    "growth",
     "segment_lordosis",
     "PARTS",
     "bounded",
@@ -44,7 +45,7 @@ __all__ = [
 
 ANGLES = ("SS", "PT", "PI", "LL")
 DISCS = ("L5-S1", "L4-L5", "L3-L4", "L2-L3", "L1-L2")
-SIZES = ("pelvic_radius", "s1_plate", "body_depth", "disc_share", "body_width", "head_radius", "head_offset",
+SIZES = ("pelvic_radius", "s1_share", "body_depth", "disc_share", "body_width", "head_radius", "head_offset",
          "body_half_depth", "body_half_width")  # fmt: skip
 SWITCHES = {
     "slip": ("L5", "L4"),
@@ -60,6 +61,11 @@ _SHARED = ("segments", "pitch", "follow_up", "sizes")  # the tables of cohorts.t
 _CUT = 2.5  # SDs at which every part but PI and the sizes is cut
 _CELLS = 2000  # steps of the distribution function of `bounded`
 _ROUNDS = 40  # of Newton's method, which needs about 10
+_INTERVAL_YEARS = 1.0  # between two films of one patient
+_GROWN_YEARS = 18.0
+_SHARES = ("disc_share", "s1_share")  # the sizes that do not grow
+# Standing height over an adult's at some ages, both sexes: 50th centiles of the CDC growth charts of 2000, rounded.
+_AGES, _HEIGHTS = (2.0, 6.0, 8.0, 10.0, 12.0, 14.0, 16.0, 18.0), (0.51, 0.68, 0.75, 0.815, 0.885, 0.955, 0.99, 1.0)
 _POSSIBLE = {"SS": (-20.0, 89.0), "PT": (-40.0, 65.0), "LL": (-60.0, 130.0)}  # what a draw may reach
 
 
@@ -69,6 +75,7 @@ class Cohort:
 
     name: str
     title: str
+    age: dict
     pi: dict
     pt: dict
     ll: dict
@@ -86,7 +93,9 @@ class Patients(Rows):
     angles_deg : (n, 4)  anatomical SS, PT, PI, LL; PI = PT + SS.
     segments_deg : (n, 5)  lordosis of L5-S1 ... L1-L2; each row sums to LL.
     pitch_mm : (n, 5)  height of L5 ... L1 with the disc below, before narrowing or fracture.
-    sizes_mm : (n, 9)  in the order of `SIZES` (``disc_share`` is a share of the pitch).
+    age_years : (n,)
+    sizes_mm : (n, 9)  in the order of `SIZES`, a child's in proportion to its age; ``disc_share`` is a share
+        of the pitch, ``s1_share`` one of the depth of L5.
     curve_deg : (n,)  coronal Cobb angle of a lumbar curve, convex to the left when positive; 0 where none.
     slip : (n, 2)  share of the plate by which L5, L4 has slid forwards.
     narrowing : (n, 5)  share of disc height lost, L5-S1 ... L1-L2.
@@ -100,6 +109,7 @@ class Patients(Rows):
     angles_deg: np.ndarray
     segments_deg: np.ndarray
     pitch_mm: np.ndarray
+    age_years: np.ndarray
     sizes_mm: np.ndarray
     curve_deg: np.ndarray
     slip: np.ndarray
@@ -165,24 +175,47 @@ def with_angles(angles_deg: np.ndarray, rng: np.random.Generator) -> Patients:
 
 
 def follow_up(patients: Patients, rng: np.random.Generator) -> Patients:
-    """Take the same patients on another day: a new posture of the same pelvis.
+    """Take the same patients a year later: a new posture of the same pelvis.
 
-    PI, sizes and switches stay.  What PT and LL have beyond their regressions is correlated
-    between the visits (as normal scores), and the statistics of the cohort stay what they are.
-    A patient from `with_angles` whom the cohort would not produce returns to its edge.
+    PI, sizes and switches of adults stay; a child has grown, and its PI has moved a little.  What PT and LL
+    have beyond their regressions is correlated between the visits (as normal scores), and the statistics of
+    the cohort stay what they are.  A patient from `with_angles` whom the cohort would not produce returns to
+    its edge.
     """
     instance("patients", patients, Patients)
     instance("rng", rng, np.random.Generator)
-    same = statistics()["follow_up"]["correlation"]
+    table = statistics()["follow_up"]
+    same, child = table["correlation"], patients.age_years < _GROWN_YEARS
+    age = patients.age_years + _INTERVAL_YEARS
+    grown = growth(age) / growth(patients.age_years)
     fresh = np.sqrt(1 - same**2) * rng.standard_normal((len(patients), 2))
+    drift = rng.normal(0, table["pi_sd"], len(patients))
     angles, segments = patients.angles_deg.copy(), patients.segments_deg.copy()
     for name in np.unique(patients.cohort):
         rows = patients.cohort == name
-        ranks = _ranks(str(name), angles[rows])
+        ranks, law = _ranks(str(name), angles[rows]), cohort(str(name)).pi
+        moved = angles[rows, 2] + child[rows] * drift[rows]
+        angles[rows, 2] = np.where(child[rows], moved.clip(law["low"], law["high"]), angles[rows, 2])
         ranks[:, 1:] = rank(_normal(), same * quantile(_normal(), ranks[:, 1:]) + fresh[rows])
         angles[rows] = _angles(str(name), ranks, angles[rows, 2])
         segments[rows] = _split(str(name), angles[rows, 2], angles[rows, 3], segments[rows])
-    return Patients(**{**vars(patients), "angles_deg": angles, "segments_deg": segments})
+    changed = {
+        "angles_deg": angles,
+        "segments_deg": segments,
+        "age_years": age,
+        "pitch_mm": patients.pitch_mm * grown[:, None],
+        "sizes_mm": _grown(patients.sizes_mm, grown),
+    }
+    return Patients(**{**vars(patients), **changed})
+
+
+def growth(age_years: np.ndarray) -> np.ndarray:
+    """How large a child of this age is beside an adult; 1 from 18 years on.
+
+    >>> growth(np.array([10.0, 18.0, 40.0])).tolist()
+    [0.815, 1.0, 1.0]
+    """
+    return np.interp(age_years, _AGES, _HEIGHTS)
 
 
 def segment_lordosis(pi_deg, ll_deg, rng: np.random.Generator, cohort: str = "healthy_adults") -> np.ndarray:
@@ -205,11 +238,12 @@ def _number_of_patients(n: int, rng: np.random.Generator) -> int:
 def _patients(names: np.ndarray, u: np.ndarray) -> Patients:
     """Turn rows of uniform numbers (n, _WIDTH) into patients of the cohorts named."""
     parts = dict(zip(PARTS, np.split(u, np.cumsum(list(PARTS.values()))[:-1], axis=1)))
-    angles, segments = np.empty((len(u), 4)), np.empty((len(u), 5))
+    angles, segments, age = np.empty((len(u), 4)), np.empty((len(u), 5)), np.empty(len(u))
     struck = {name: np.zeros((len(u), len(columns))) for name, columns in SWITCHES.items()}
     for name in np.unique(names):
         rows, who = names == name, str(name)
         angles[rows] = _angles(who, parts["angles"][rows])
+        age[rows] = quantile(_law(cohort(who).age), parts["age"][rows, 0])
         pi, ll = angles[rows, 2], angles[rows, 3]
         segments[rows] = _split(who, pi, ll, _free_segments(who, pi, parts["segments"][rows]))
         for switch in SWITCHES:
@@ -218,8 +252,9 @@ def _patients(names: np.ndarray, u: np.ndarray) -> Patients:
         cohort=names,
         angles_deg=angles,
         segments_deg=segments,
-        pitch_mm=_pitch(parts["pitch"]),
-        sizes_mm=_sizes(parts["sizes"]),
+        pitch_mm=_pitch(parts["pitch"]) * growth(age)[:, None],
+        age_years=age,
+        sizes_mm=_grown(_sizes(parts["sizes"]), growth(age)),
         curve_deg=struck["curve"][:, 0] - struck["curve"][:, 1],
         slip=struck["slip"],
         narrowing=struck["narrowing"],
@@ -232,7 +267,7 @@ def _patients(names: np.ndarray, u: np.ndarray) -> Patients:
 
 # How many random numbers a patient uses, in this order; of a switch, as many to decide whether as how much.
 PARTS = {"angles": 3, "segments": 5, "pitch": 5, "sizes": len(SIZES)}
-PARTS |= {name: 2 * len(columns) for name, columns in SWITCHES.items()}
+PARTS |= {name: 2 * len(columns) for name, columns in SWITCHES.items()} | {"age": 1}
 _WIDTH = sum(PARTS.values())
 _SWITCHED = ("curve_deg", "slip", "narrowing", "spurs_mm", "fracture", "dome_mm", "transitional")
 
@@ -387,6 +422,11 @@ def _sizes(u: np.ndarray) -> np.ndarray:
     return np.stack([quantile(_law(table[name]), column) for name, column in zip(SIZES, u.T)], -1)
 
 
+def _grown(sizes: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """Sizes of patients who are larger by a factor; shares stay."""
+    return np.where(np.isin(SIZES, _SHARES), sizes, sizes * times[:, None])
+
+
 def _pitch(u: np.ndarray) -> np.ndarray:
     """Pitch of L5 ... L1 (n, 5): independent parts mixed by a root of the correlation matrix."""
     table = statistics()["pitch"]
@@ -439,8 +479,9 @@ def check_statistics(table: dict) -> dict:
         _check_spread(f"sizes.{name}", table["sizes"][name], 0.0, 400.0)
     _check_segments("segments", table["segments"])
     _check_pitch(table["pitch"])
-    fields("follow_up", table["follow_up"], {"correlation", "source"})
+    fields("follow_up", table["follow_up"], {"correlation", "pi_sd", "source"})
     number("follow_up.correlation", table["follow_up"]["correlation"], 0.0, 1.0)
+    number("follow_up.pi_sd", table["follow_up"]["pi_sd"], 0.0, 10.0)
     text("follow_up.source", table["follow_up"]["source"])
     for name in cohort_names(table):
         _check_cohort(name, table)
@@ -448,8 +489,9 @@ def check_statistics(table: dict) -> dict:
 
 
 def _check_cohort(name: str, table: dict) -> None:
-    entry = fields(name, table[name], {"title", "pi", "pt", "ll", "segments", "switches"}, {"segments"})
+    entry = fields(name, table[name], {"title", "age", "pi", "pt", "ll", "segments", "switches"}, {"segments"})
     text(f"{name}.title", entry["title"])
+    _check_spread(f"{name}.age", entry["age"], 2.0, 110.0)
     _check_spread(f"{name}.pi", entry["pi"], 10.0, 130.0)
     for angle, correlations in (("pt", {"r_pi"}), ("ll", {"r_pi", "r_pt"})):
         spec = fields(f"{name}.{angle}", entry[angle], {"mean", "sd", "source"} | correlations)

@@ -1,13 +1,13 @@
-"""From solids to lateral films: a point source or a slot, two energies, a detector.  Taught in spine_to_film.
+"""From solids to what a detector counts: a point source or a slot, two energies, scatter.  Taught in spine_to_film.
 
 The tube stands on the patient's left (+y), the detector on the right.  A point at depth y is
 magnified by ``source / (source - object - y)``; so the left femoral head, nearer to the tube,
 is drawn larger and further from the central ray than the right one.  A slot scanner moves its
 thin fan along the patient: it magnifies across, never along.
 
-Films are drawn canonically, the patient facing left and bone bright; `present` and
-`canonical` go to and from what a scanner stores.  Everything is computed in batches of films
-on torch's current device, and a solid touches only the pixels that it covers.
+Films are drawn canonically, the patient facing left; `present` and `canonical` go to and from what a
+scanner stores.  Everything is computed in batches of films on torch's current device, and a solid touches
+only the pixels that it covers.  What is then made of the counts is told in `lumbo.films.processing`.
 """
 
 from dataclasses import dataclass
@@ -23,6 +23,7 @@ from lumbo.angles import SIDES
 from lumbo.errors import require, whole
 from lumbo.films import raster, shapes
 from lumbo.films.anatomy import Spines
+from lumbo.films.variety import Variety
 from lumbo.specs import Range
 
 __all__ = [
@@ -33,10 +34,8 @@ __all__ = [
     "SCATTER_MM",
     "SCATTER_DEPTH_MM",
     "CHAMBER_MM",
-    "COMPRESS_MM",
-    "EDGE_MM",
-    "SKIN",
     "MARGIN_MM",
+    "CUT_MM",
     "Scanner",
     "Exposure",
     "canvas",
@@ -45,11 +44,13 @@ __all__ = [
     "magnification",
     "attenuation",
     "expose",
-    "develop",
+    "scattered",
     "side_marker",
+    "hidden_head",
+    "smooth",
+    "blur",
     "present",
     "canonical",
-    "LUNG",
     "WALL_MM",
     "GRAIN",
     "GRAIN_SLOPE",
@@ -63,10 +64,8 @@ WEIGHTS, SOFT, BONE = (0.637, 0.363), (0.02609, 0.02061), (0.07920, 0.03251)
 SCATTER_MM = 25.0  # width of the veil that scattered photons make
 SCATTER_DEPTH_MM = 200.0  # the depth of soft tissue for which `Scanner.scatter` is stated
 CHAMBER_MM = (80.0, 120.0)  # (width, height) of the chamber whose mean signal ends the exposure
-COMPRESS_MM = 35.0  # structures wider than this are flattened by `Scanner.compress`
-EDGE_MM = 4.0  # structures finer than this are raised by `Scanner.edge`
-SKIN = 0.8  # powers of e that the patient takes from the beam at the skin line
 MARGIN_MM = 12.0  # a technician keeps every landmark this far inside the field
+CUT_MM = 8.0  # heads that are drawn closer together than this are never cut apart
 
 
 @specs.documented
@@ -110,8 +109,9 @@ class Scanner:
     ]
     gamma: Annotated[float, Range(0.2, 5), "of the display curve"]
     spread: Annotated[
-        float, Range(0, 1), "of photons, edge and gamma from film to film (SD of their logarithm)"
+        float, Range(0, 3), "how much field and processing vary from film to film, beside `variety`"
     ]
+    cut: Annotated[float, Range(0, 1), "share of films that end between the two femoral heads"]
     marker: Annotated[float, Range(0, 1), "share of films with a lead letter for the side"]
 
 
@@ -121,13 +121,15 @@ class Exposure:
 
     center_mm : (n, 2)  (x, z) of the central ray in the plane y = 0
     field_mm : (n, 2)  (width, height) of the collimated field
-    pixel_mm : size of the square pixels on the detector (slot: in the plane y = 0)
+    pixel_mm : (n,) size of the square pixels on the detector (slot: in the plane y = 0)
+    usual_mm : the same of the room's usual film, by which it processes all
     shape : (height, width) in pixels
     """
 
     center_mm: np.ndarray
     field_mm: np.ndarray
-    pixel_mm: float
+    pixel_mm: np.ndarray
+    usual_mm: float
     shape: tuple[int, int]
 
 
@@ -138,18 +140,42 @@ def canvas(long_side_px: int) -> tuple[int, int]:
     return long_side_px, int(long_side_px * ASPECT)
 
 
-def aim(spines: Spines, scanner: Scanner, long_side_px: int, rng: np.random.Generator) -> Exposure:
-    """Point the tube near the middle of each patient's landmarks, as a technician does."""
+def aim(spines: Spines, scanner: Scanner, long_side_px: int, vary: Variety) -> Exposure:
+    """Point the tube near the middle of each patient's landmarks, with a field that holds them, as a technician does.
+
+    A patient who is too large for the room's usual field gets a larger one.  `Scanner.cut` of the films of a
+    cone end between the two heads: the nearer one, which is drawn lower, is then outside.
+    """
     height, width = canvas(long_side_px)
-    pixel_mm = max(scanner.field_mm[1] / height, scanner.field_mm[0] / width)
-    field = np.array(scanner.field_mm) * rng.uniform(1 - scanner.shutters, 1, (len(spines), 2))
-    points = spines.landmarks_mm
-    reach = field[:, None] / 2 / magnification(points[..., 1], scanner) - MARGIN_MM
-    lowest = (points[..., ::2] - reach).max(1)  # between these two every landmark is inside
-    highest = (points[..., ::2] + reach).min(1)
+    rng, n, points = vary.rng("aim"), len(spines), spines.landmarks_mm
+    scale = magnification(points[..., 1], scanner)
+    usual = np.array(scanner.field_mm)
+    needed = np.ptp(points[..., ::2] * scale, axis=1) + 2 * MARGIN_MM
+    zoom = vary("field.zoom", n) ** scanner.spread
+    largest = usual * np.maximum(zoom, (needed / usual).max(1))[:, None]
+    field = np.maximum(largest * rng.uniform(1 - scanner.shutters, 1, (n, 2)), needed)
+    reach = field[:, None] / 2 / scale
+    lowest = (points[..., ::2] - reach + MARGIN_MM).max(1)  # between these two every landmark is inside
+    highest = (points[..., ::2] + reach - MARGIN_MM).min(1)
     middle, slack = (lowest + highest) / 2, np.maximum(highest - lowest, 0) / 2
-    off = rng.normal(0, scanner.aim_mm, middle.shape)
-    return Exposure(middle + np.clip(off, -slack, slack), field, pixel_mm, (height, width))
+    off = rng.normal(0, scanner.aim_mm, middle.shape) * [1.5, 1.0]  # the back's skin is no guide to the spine
+    off[:, 1] += rng.uniform(0, 1, n) * slack[:, 1]  # the beam is centred on the crest, not on the landmarks
+    center = middle + np.clip(off, -slack, slack)
+    edges = np.sort((points[:, 4:, 2] + reach[:, 4:, 1]), 1)  # a head is inside where the ray passes below this
+    cut = (rng.random(n) < scanner.cut) & (edges[:, 1] - edges[:, 0] > CUT_MM)
+    between = edges[:, 0] + rng.uniform(0.25, 0.6, n) * (edges[:, 1] - edges[:, 0])
+    center[:, 1] = np.where(cut, between, center[:, 1])
+    usual_mm = max(usual[1] / height, usual[0] / width)
+    pixel_mm = (largest / [width, height]).max(1)
+    return Exposure(center, field, pixel_mm, usual_mm, (height, width))
+
+
+def hidden_head(spines: Spines, scanner: Scanner, exposure: Exposure) -> np.ndarray:
+    """Tell which femoral head's centre lies outside the field: 0 none, 1 the left, 2 the right, (n,)."""
+    heads = spines.heads_mm
+    off = (heads[..., ::2] - exposure.center_mm[:, None]) * magnification(heads[..., 1], scanner)
+    outside = (abs(off) > exposure.field_mm[:, None] / 2).any(-1)
+    return np.where(outside[:, 0], 1, np.where(outside[:, 1], 2, 0))
 
 
 def project(points_mm: np.ndarray, scanner: Scanner, exposure: Exposure) -> np.ndarray:
@@ -159,14 +185,15 @@ def project(points_mm: np.ndarray, scanner: Scanner, exposure: Exposure) -> np.n
     """
     points_mm = np.asarray(points_mm, dtype=np.float64)
     center = exposure.center_mm.reshape(-1, *[1] * (points_mm.ndim - 2), 2)
-    off = (points_mm[..., ::2] - center) * magnification(points_mm[..., 1], scanner) / exposure.pixel_mm
+    pixel_mm = exposure.pixel_mm.reshape(-1, *[1] * (points_mm.ndim - 1))
+    off = (points_mm[..., ::2] - center) * magnification(points_mm[..., 1], scanner) / pixel_mm
     return np.array(exposure.shape[::-1]) / 2 - 0.5 - off
 
 
 def magnification(y_mm, scanner: Scanner) -> np.ndarray:
     """Size on the film over size in the patient at depth y: (..., 2), across and along the patient.
 
-    >>> room = Scanner(1000, 250, False, (350, 430), 0, 0, 1e4, 0, 1, 0, 0.3, 0, 0, (2, 2), 1, 0, 0)
+    >>> room = Scanner(1000, 250, False, (350, 430), 0, 0, 1e4, 0, 1, 0, 0.3, 0, 0, (2, 2), 1, 0, 0, 0)
     >>> [round(float(magnification(y, room)[0]), 2) for y in (93, 0, -93)]
     [1.52, 1.33, 1.19]
     """
@@ -192,73 +219,90 @@ def attenuation(
     n, (height, width) = len(exposure.center_mm[:n]), exposure.shape
     matter = torch.zeros(2, n * height * width)
     matter[0] = _soft_tissue(trunk, scanner, exposure, n).flatten()
-    view = raster.View(
-        exposure.center_mm[:n], exposure.shape, lambda y: magnification(y, scanner) / exposure.pixel_mm
-    )
+
+    def px_per_mm(y, film):
+        return magnification(y, scanner) / exposure.pixel_mm[film].reshape(-1, *[1] * np.ndim(y))
+
+    view = raster.View(exposure.center_mm[:n], exposure.shape, px_per_mm)
     for solid in solids:
         for target, path in raster.paths(solid, view):
             for layer, share in zip(matter, solid.material):
                 if share:
                     layer.index_add_(0, target, path, alpha=share)
     matter = matter.view(2, n, height, width)
-    for layer, places, strength in zip(matter, trunk.grain[:n].transpose(1, 0, 2), GRAIN):
-        layer.addcmul_(layer, _grain(places, exposure), value=strength)
+    for i, strength in enumerate(GRAIN):
+        uneven = _grain(trunk.grain[:n, i], exposure) * raster.tensor(trunk.strength[:n, i, None, None])
+        matter[i].addcmul_(matter[i], uneven, value=strength)
     return matter
 
 
 def expose(
-    matter: torch.Tensor, scanner: Scanner, exposure: Exposure, rng: np.random.Generator
+    matter: torch.Tensor, scanner: Scanner, exposure: Exposure, vary: Variety
 ) -> torch.Tensor:
     """Turn matter into signal (n, h, w), 1 in the open beam: Beer-Lambert, scatter, heel, noise, blur.
 
-    matter : of all films of the exposure, or of the first n; `rng` draws for all of them
+    matter : of all films of the exposure, or of the first n; `vary` draws for all of them
     """
     soft, bone = matter
+    n = len(soft)
     primary = torch.zeros_like(soft)
     for weight, mu, more in zip(WEIGHTS, SOFT, BONE):
         primary += weight * torch.exp((-mu * soft).sub_(bone, alpha=more).clamp_(max=0))
-    veil = _smooth(primary * soft.clamp(min=0), SCATTER_MM / exposure.pixel_mm)
-    signal = primary.add_(veil, alpha=scanner.scatter / scanner.grid / SCATTER_DEPTH_MM)
+    signal = primary + scattered(primary, soft, scanner, exposure)
     signal *= 1 + scanner.heel * torch.linspace(-0.5, 0.5, signal.shape[1])[:, None]
     dose = scanner.photons / signal[:, *_chamber(exposure)].mean((1, 2), keepdim=True)
-    per_pixel = dose * exposure.pixel_mm**2 * _vary(scanner, exposure, rng)[: len(signal)]
-    noise = _noise(signal.shape, rng)
-    signal.addcmul_(noise, torch.sqrt(signal / per_pixel))
-    return _blur(signal, scanner.blur_mm / exposure.pixel_mm).clamp_(1e-6, 1)
+    factor = exposure.pixel_mm**2 * vary("processing.photons", len(exposure.pixel_mm)) ** scanner.spread
+    noise = _noise(signal.shape, vary.rng("noise"))
+    one_photon = 1 / (dose * raster.tensor(factor[:n, None, None]))
+    signal.addcmul_(noise, torch.sqrt(signal * one_photon))
+    signal = torch.maximum(signal, one_photon.clamp_(max=1e-2), out=signal)  # a logarithm needs one
+    return blur(signal, scanner.blur_mm / exposure.usual_mm).clamp_(1e-6, 1)
 
 
-def develop(
-    signal: torch.Tensor, scanner: Scanner, exposure: Exposure, rng: np.random.Generator
+def scattered(
+    primary: torch.Tensor, soft: torch.Tensor, scanner: Scanner, exposure: Exposure
 ) -> torch.Tensor:
-    """Turn signal into grey levels in [0, 1], bone bright: logarithm, equalisation, edges, window, gamma.
+    """Give the veil of scattered photons that a grid leaves, (n, h, w).
 
-    signal : of all films of the exposure, or of the first n; `rng` draws for all of them
+    It is the primary signal's geometric mean over the neighbourhood, times the scatter-to-primary ratio of
+    the tissue there: a photon that scatters has crossed the neighbours' bone too, so the open beam beside a
+    patient does not shine into the pelvis.
     """
-    n = len(signal)
-    inside = _inside(exposure)[:n]
-    density = torch.log(signal).neg_()
-    edge = scanner.edge * _vary(scanner, exposure, rng)[:n]
-    broad, fine = (_smooth(density, width / exposure.pixel_mm) for width in (COMPRESS_MM, EDGE_MM))
-    grey = (density * (1 + edge)).addcmul_(fine, edge, value=-1).add_(broad, alpha=-scanner.compress)
-    body = (density > SKIN) & (inside > 0)
-    low, high = _window(grey, body, scanner)
-    grey = grey.sub_(low).div_(high - low).clamp_(0, 1)
-    return grey.pow_(scanner.gamma * _vary(scanner, exposure, rng)[:n]).mul_(inside)
+    width = SCATTER_MM / exposure.usual_mm
+    neighbours = smooth(torch.log(primary.clamp(min=1e-7)), width).exp_()
+    depth = smooth(soft.clamp(min=0), width)
+    return neighbours.mul_(depth).mul_(scanner.scatter / scanner.grid / SCATTER_DEPTH_MM)
 
 
-def side_marker(scanner: Scanner, exposure: Exposure, rng: np.random.Generator) -> shapes.Rods:
-    """A lead letter, L or R, on the detector in an upper or lower corner of some films."""
-    n = len(exposure.center_mm)
-    letters = rng.integers(0, 2, n)
-    strokes = np.array(_LETTERS)[letters] * rng.normal(16, 2, (n, 1, 1, 1))  # (n, strokes, 2 ends, 2)
+def side_marker(scanner: Scanner, exposure: Exposure, vary: Variety) -> list[shapes.Solid]:
+    """A lead letter, L or R, on the detector in a corner of some films; some on a plate, some back to front."""
+    n, rng = len(exposure.center_mm), vary.rng("marker")
+    size = rng.normal(16, 2.5, (n, 1, 1, 1))
+    strokes = np.array(_LETTERS)[rng.integers(0, 2, n)] * size  # (n, strokes, 2 ends, 2)
+    strokes[..., 0] *= np.where(rng.random((n, 1, 1)) < 0.2, -1, 1)
+    turn = np.radians(rng.normal(0, 7, (n, 1, 1)))
+    strokes = np.stack([strokes[..., 0] * np.cos(turn) - strokes[..., 1] * np.sin(turn), strokes[..., 0] * np.sin(turn) + strokes[..., 1] * np.cos(turn)], -1)
+    there = rng.random((n, 1)) < scanner.marker
+    corner = exposure.field_mm / 2 - [22, 26] - rng.uniform(0, [20, 60], (n, 2))
+    place = corner * rng.choice([-1, 1], (n, 2))
     scale = magnification(-scanner.object_mm, scanner)
-    corner = exposure.field_mm / 2 - [22, 26] - rng.uniform(0, 12, (n, 2))
-    place = exposure.center_mm + corner * rng.choice([-1, 1], (n, 2)) / magnification(0.0, scanner)
-    flat = strokes / scale + (place * magnification(0.0, scanner) / scale)[:, None, None]
-    flat = flat + (exposure.center_mm * (1 - magnification(0.0, scanner) / scale))[:, None, None]
-    ends = np.stack([flat[..., 0], np.full(flat.shape[:-1], -scanner.object_mm), flat[..., 1]], -1)
-    there = (rng.random((n, 1)) < scanner.marker) * np.ones(len(_LETTERS[0]))
-    return shapes.Rods(ends[:, :, 0], ends[:, :, 1], 1.1, there, shapes.LEAD)
+
+    def on_detector(points):  # (n, ..., 2) from the middle of the film
+        middle = exposure.center_mm.reshape(-1, *[1] * (points.ndim - 2), 2)
+        flat = middle + points / scale
+        return np.stack([flat[..., 0], np.full(flat.shape[:-1], -scanner.object_mm), flat[..., 1]], -1)
+
+    ends = on_detector(strokes + place[:, None, None])
+    square = np.array([(-0.6, 0.7), (0.6, 0.7), (0.6, -0.7), (-0.6, -0.7)]) * size[:, :, 0]
+    plate = on_detector(square + place[:, None])[:, None]
+    plated = there & (rng.random((n, 1)) < 0.3)
+    return [
+        shapes.Rods(ends[:, :, 0], ends[:, :, 1], rng.uniform(0.9, 1.7, (n, 1)), there * np.ones(len(_LETTERS[0])), shapes.LEAD),
+        shapes.Prisms(
+            plate[..., ::2], -scanner.object_mm, 0.5, 0.02 * plated, shell=(0.0,) * 4, sag_mm=(0.0,) * 4,
+            taper_mm=(0.0,) * 4, material=shapes.LEAD,
+        ),
+    ]  # fmt: skip
 
 
 def present(films: np.ndarray, anterior: np.ndarray, inverted: np.ndarray) -> np.ndarray:
@@ -291,29 +335,33 @@ _LETTERS = (
 def _soft_tissue(trunk, scanner, exposure, n):
     """Path through soft tissue on every pixel (n, h, w), at half the resolution: it has no sharp edge."""
     height, width = exposure.shape
-    scale = 2 * exposure.pixel_mm / magnification(0.0, scanner)
-    x = exposure.center_mm[:n, :1] + ((width / 2 - 1) / 2 - np.arange(-(-width // 2))) * scale[0]
-    z = exposure.center_mm[:n, 1:] + ((height // 2 - 1) / 2 - np.arange(height // 2)) * scale[1]
-    front, back, half_width = (
+    scale = 2 * exposure.pixel_mm[:n, None] / magnification(0.0, scanner)
+    x = exposure.center_mm[:n, :1] + ((width / 2 - 1) / 2 - np.arange(-(-width // 2))) * scale[:, :1]
+    z = exposure.center_mm[:n, 1:] + ((height // 2 - 1) / 2 - np.arange(height // 2)) * scale[:, 1:]
+    front, back, across, widest = (
         raster.tensor(_smooth_curve(z, trunk.knots_mm, values[:n]))[..., None]
-        for values in (trunk.front_mm, trunk.back_mm, trunk.half_width_mm)
+        for values in (trunk.front_mm, trunk.back_mm, trunk.width_mm, trunk.widest)
     )
-    u = (raster.tensor(x)[:, None] - (front + back) / 2) / ((front - back) / 2)
-    chord = (1 - u * u).clamp_(min=0).sqrt_()
-    path = chord * (2 * half_width)
+    taper, fat, lung = (raster.tensor(v[:n, None, None]) for v in (trunk.taper, trunk.fat, trunk.lung))
     x, z = raster.tensor(x)[:, None], raster.tensor(z)[:, :, None]
+    ridge = back + (front - back) * widest
+    ahead = ((x - ridge) / (front - ridge)).clamp_(min=0)
+    behind = ((ridge - x) / (ridge - back)).clamp_(min=0)
+    path = (1 - ahead * ahead).clamp_(min=0).pow_(1 / taper)
+    path *= (1 - behind * behind).clamp_(min=0).pow_(0.75)
+    path *= across * (1 - fat * ahead.clamp_(max=1))
     chest = torch.sigmoid((x - back - WALL_MM) / 5) * torch.sigmoid((front - WALL_MM - x) / 5)
     for dome in trunk.domes_mm[:n].transpose(1, 0, 2):
         crest = raster.tensor(dome)[:, :, None, None]
         fall = (x - crest[:, 0]) / 17
-        path *= 1 - LUNG * chest * torch.sigmoid((z - crest[:, 1] + fall * fall) / 4)
+        path *= 1 - lung * chest * torch.sigmoid((z - crest[:, 1] + fall * fall) / 6)
     fine = F.interpolate(path[:, None], scale_factor=2, mode="bilinear", align_corners=False)
     return fine[:, 0, :, :width]  # an odd width needs half a coarse column more
 
 
-LUNG, WALL_MM = 0.19, 22.0  # share of the path that each lung empties; thickness of the chest's wall
+WALL_MM = 22.0  # thickness of the chest's wall
 # Standard deviation of the unevenness of soft tissue and of bone, as a share of the path.
-GRAIN = (0.011, 0.16)
+GRAIN = (0.0045, 0.055)
 GRAIN_SLOPE = -2.3  # of the plate's power spectrum, log-log, as anatomy's
 _WIDEST_MM = 70.0
 
@@ -336,7 +384,7 @@ def _grain(places, exposure):
     """Cut each patient's windows (n, h, w) out of the plate."""
     height, width = exposure.shape
     size = max(1024, 4 * height)
-    plate = torch.as_tensor(grain_plate(round(exposure.pixel_mm, 6), size))
+    plate = torch.as_tensor(grain_plate(round(exposure.usual_mm, 6), size))
     starts = (places * (size - np.array(exposure.shape))).astype(int)
     return torch.stack([plate[top : top + height, left : left + width] for top, left in starts])
 
@@ -361,28 +409,9 @@ def _chamber(exposure):
     """Rows and columns of the chamber in the middle of the detector."""
     sizes = zip(exposure.shape, CHAMBER_MM[::-1])
     return tuple(
-        slice(int(s / 2 - mm / exposure.pixel_mm / 2), int(s / 2 + mm / exposure.pixel_mm / 2) + 1)
+        slice(int(s / 2 - mm / exposure.usual_mm / 2), int(s / 2 + mm / exposure.usual_mm / 2) + 1)
         for s, mm in sizes
     )
-
-
-def _window(grey, body, scanner):
-    """Grey levels of each film to show as black and as white: quantiles of a sample of the patient."""
-    sample = grey.masked_fill(~body, -1e9).flatten(1)[:, ::29].sort(1).values
-    outside = (sample < -1e8).sum(1)
-    last = sample.shape[1] - 1
-    return (
-        sample.gather(1, (outside + (share * (last - outside)).long())[:, None])[..., None]
-        for share in scanner.window
-    )
-
-
-def _inside(exposure):
-    """1 inside the collimated field of each film, else 0, (n, h, w)."""
-    height, width = exposure.shape
-    rows, columns = (abs(torch.arange(size) - (size - 1) / 2) * exposure.pixel_mm for size in (height, width))
-    half = raster.tensor(exposure.field_mm / 2)
-    return (rows <= half[:, 1:]).float()[:, :, None] * (columns <= half[:, :1]).float()[:, None]
 
 
 def _noise(shape, rng):
@@ -394,20 +423,15 @@ def _noise(shape, rng):
     return torch.randn(shape, generator=generator, device="cpu").to(torch.get_default_device())
 
 
-def _vary(scanner, exposure, rng):
-    """Factors (n, 1, 1) by which something differs from film to film."""
-    return raster.tensor(np.exp(rng.normal(0, scanner.spread, (len(exposure.center_mm), 1, 1))))
-
-
-def _smooth(films, sigma_px):
+def smooth(films: torch.Tensor, sigma_px: float) -> torch.Tensor:
     """Gaussian blur of many pixels' width, worked on a coarser grid."""
     step = max(1, int(sigma_px / 4 + 1.5))
-    coarse = _blur(F.avg_pool2d(films[:, None], step, ceil_mode=True)[:, 0], sigma_px / step)
+    coarse = blur(F.avg_pool2d(films[:, None], step, ceil_mode=True)[:, 0], sigma_px / step)
     fine = F.interpolate(coarse[:, None], scale_factor=step, mode="bilinear", align_corners=False)
     return fine[:, 0, : films.shape[1], : films.shape[2]]  # the last coarse cells may reach over the edge
 
 
-def _blur(films, sigma_px):
+def blur(films: torch.Tensor, sigma_px: float) -> torch.Tensor:
     """Gaussian blur, separable, edges replicated; none where it would not reach the next pixel."""
     radius = int(np.ceil(3 * sigma_px))
     if sigma_px < 0.25:

@@ -22,12 +22,13 @@ class View:
     """Where `n` films look from.
 
     center_mm : (n, 2)  (x, z) under the middle of each film;  shape : (height, width) in pixels
-    px_per_mm : depths y (...) to scales (..., 2), across and along the patient
+    px_per_mm : depths y (rows, ...) and the film of each row (rows,) to scales (rows, ..., 2), across and
+        along the patient
     """
 
     center_mm: np.ndarray
     shape: tuple[int, int]
-    px_per_mm: Callable[[np.ndarray], np.ndarray]
+    px_per_mm: Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 def paths(solid: shapes.Solid, view: View) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
@@ -68,17 +69,26 @@ class Patch:
 
 # The fields that differ from solid to solid, with the axes that follow (n, k).
 _FIELDS = {
-    shapes.Prisms: {"corners_mm": 2, "y_mm": 0, "half_width_mm": 0, "density": 0, "sag_mm": 1},
+    shapes.Prisms: {
+        "corners_mm": 2,
+        "y_mm": 0,
+        "half_width_mm": 0,
+        "density": 0,
+        "shell": 1,
+        "sag_mm": 1,
+        "skew": 1,
+    },
     shapes.Ellipsoids: {"center_mm": 1, "semi_mm": 1, "turn_deg": 0, "density": 0},
     shapes.Rods: {"start_mm": 1, "end_mm": 1, "radius_mm": 0, "density": 0},
+    shapes.Tubes: {"points_mm": 2, "radius_mm": 0, "density": 0, "hollow": 0},
 }
 
 
 def _patches(solid, view):
     """Yield the solids that touch their film, small and large ones apart: a group shares one size of box."""
     rows, film = _rows(solid, len(view.center_mm))
-    low, high, y = _BOX[type(solid)](rows, view.center_mm[film], view.px_per_mm)
-    scale, size = view.px_per_mm(y), np.array(view.shape[::-1])
+    low, high, y = _BOX[type(solid)](rows, view.center_mm[film], lambda y: view.px_per_mm(y, film))
+    scale, size = view.px_per_mm(y, film), np.array(view.shape[::-1])
     # On the film x points left and z up.
     first = np.floor((size - 1) / 2 - (high - view.center_mm[film]) * scale)
     last = np.ceil((size - 1) / 2 - (low - view.center_mm[film]) * scale)
@@ -150,29 +160,42 @@ def _box_rods(rows, center_mm, px_per_mm):
     return low - reach, high + reach, y
 
 
+def _box_tubes(rows, center_mm, px_per_mm):
+    """Box of each tube; its points are moved to where they are seen in the plane of their mean depth."""
+    y = rows.points_mm[..., 1].mean(1)
+    center = center_mm[:, None]
+    scale = px_per_mm(rows.points_mm[..., 1]) / px_per_mm(y)[:, None]
+    rows.points_mm = center + (rows.points_mm[..., ::2] - center) * scale
+    reach = rows.radius_mm[:, None]
+    return rows.points_mm.min(1) - reach, rows.points_mm.max(1) + reach, y
+
+
 def _path_prisms(patch):
     """Millimetres on each ray: a body of even density with a dense shell, thinner towards tapered edges."""
-    solid, shell, taper = patch.solid, patch.solid.whole.shell, patch.solid.whole.taper_mm
+    solid, taper = patch.solid, patch.solid.whole.taper_mm
     edges = solid.corners_mm.roll(-1, 1) - solid.corners_mm
     length = edges.norm(dim=-1, keepdim=True)
     normal = torch.stack([-edges[..., 1], edges[..., 0]], -1) / length
     normal *= torch.sign(
         ((solid.corners_mm.mean(1, keepdim=True) - solid.corners_mm) * normal).sum(-1, keepdim=True)
     )
-    depth = []
+    depth, skew = [], solid.skew.expand(-1, edges.shape[1])
     for i in range(edges.shape[1]):
         distance = patch.along(solid.corners_mm[:, i], normal[:, i])
         if np.any(np.asarray(solid.whole.sag_mm)[..., i]):
             share = patch.along(solid.corners_mm[:, i], edges[:, i] / length[:, i] ** 2).clamp_(0, 1)
+            arch = share * (1 - share)
+            share.addcmul_(arch, skew[:, i, None, None])  # the deepest point moves towards one end
             distance.addcmul_(
                 share.addcmul_(share, share, value=-1), solid.sag_mm[:, i, None, None], value=-4
             )
         depth.append(distance)
     cover = _covered(_least(depth), patch.pixel_mm)
     path = cover * solid.density[:, None, None]
-    for strength in sorted(set(shell) - {0.0}):
-        deeper = _covered(_least([d for d, s in zip(depth, shell) if s == strength]) - 1.0, patch.pixel_mm)
-        path.add_(torch.sub(cover, deeper).clamp_(min=0), alpha=strength)
+    for distance, strength in zip(depth, solid.shell.T):
+        if strength.any():
+            rim = _covered(distance - shapes.SHELL_MM, patch.pixel_mm)
+            path.addcmul_(torch.sub(cover, rim, out=rim).clamp_(min=0), strength[:, None, None])
     for reach in sorted(set(taper) - {0.0}):
         rest = (1 - _least([d for d, t in zip(depth, taper) if t == reach]) / reach).clamp_(0, 1)
         path *= (1 - rest.square_()).sqrt_()
@@ -187,7 +210,8 @@ def _path_ellipsoids(patch):
     )
     a = patch.along(center, torch.stack([turn.cos(), turn.sin()], -1) / semi[:, :1])
     b = patch.along(center, torch.stack([-turn.sin(), turn.cos()], -1) / semi[:, 1:2])
-    chord = (1 - a.square_()).addcmul_(b, b, value=-1).clamp_(min=0).sqrt_()
+    chord = (1 - a.square_()).addcmul_(b, b, value=-1).clamp_(min=0)
+    chord = chord.square_() if patch.solid.whole.soft else chord.sqrt_()
     return chord.mul_((2 * semi[:, 2] * patch.solid.density)[:, None, None])
 
 
@@ -205,8 +229,39 @@ def _path_rods(patch):
     return off.neg_().add_(1).clamp_(min=0).sqrt_().mul_(through[:, None, None])
 
 
-_BOX = {shapes.Prisms: _box_prisms, shapes.Ellipsoids: _box_ellipsoids, shapes.Rods: _box_rods}
-_PATH = {shapes.Prisms: _path_prisms, shapes.Ellipsoids: _path_ellipsoids, shapes.Rods: _path_rods}
+def _path_tubes(patch):
+    """Chord of a tube along a line of several pieces, seen at its nearest piece; a hollow one is dark inside."""
+    points, off = patch.solid.points_mm, None
+    for start, end in zip(points.unbind(1), points.unbind(1)[1:]):
+        span = end - start
+        share = patch.along(start, span / (span * span).sum(1, keepdim=True).clamp(min=1e-6)).clamp_(0, 1)
+        x = (patch.x - start[:, :1, None]).sub(share * span[:, :1, None])
+        z = (patch.z - start[:, 1:, None]).sub(share.mul_(span[:, 1:, None]))
+        square = x.square_().addcmul_(z, z)
+        off = square if off is None else torch.minimum(off, square, out=off)
+    off = off.div_(patch.solid.radius_mm[:, None, None] ** 2)
+    hollow = patch.solid.hollow[:, None, None]
+    if patch.solid.whole.soft:
+        chord = (1 - off).clamp_(min=0)
+        return chord.mul_((2 * patch.solid.radius_mm * patch.solid.density)[:, None, None])
+    chord = (1 - off).clamp_(min=0).sqrt_()
+    if bool((hollow > 0).any()):
+        chord -= (hollow * hollow - off).clamp_(min=0).sqrt_()
+    return chord.mul_((2 * patch.solid.radius_mm * patch.solid.density)[:, None, None])
+
+
+_BOX = {
+    shapes.Prisms: _box_prisms,
+    shapes.Ellipsoids: _box_ellipsoids,
+    shapes.Rods: _box_rods,
+    shapes.Tubes: _box_tubes,
+}
+_PATH = {
+    shapes.Prisms: _path_prisms,
+    shapes.Ellipsoids: _path_ellipsoids,
+    shapes.Rods: _path_rods,
+    shapes.Tubes: _path_tubes,
+}
 
 
 def _least(distances):

@@ -19,7 +19,7 @@ from tiny import (
 from lumbo.errors import InputError
 from lumbo.experiment import jobs
 from lumbo.experiment.jobs import Job
-from lumbo.films import hospitals
+from lumbo.films_1 import hospitals
 from lumbo.learning import federated, models
 
 LESSON, FAST, FULL = jobs.size("lesson"), jobs.size("fast"), jobs.size("full")

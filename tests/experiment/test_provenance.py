@@ -15,7 +15,7 @@ from tiny import TINY, TUNED, tiny
 from lumbo import store
 from lumbo.errors import InputError
 from lumbo.experiment import jobs, provenance, runner
-from lumbo.films import hospitals
+from lumbo.films_1 import hospitals
 from lumbo.learning import federated, models
 
 
@@ -95,7 +95,7 @@ def other_plan(what, job, plain=jobs.plan_of):
     return replace(plain(what, job), weight_decay=0.5)
 
 
-FILMS, LEARNING, JOBS = "lumbo.films.", "lumbo.learning.", "lumbo.experiment.jobs."
+FILMS, LEARNING, JOBS = "lumbo.films_1.", "lumbo.learning.", "lumbo.experiment.jobs."
 DEEDS = {  # a change of what is computed, and a section in which it must be seen
     "scatter": (FILMS + "radiograph.SCATTER_DEPTH_MM", 190.0, "films"),
     "grain": (FILMS + "radiograph.GRAIN", (0.011, 0.15), "films"),

@@ -20,7 +20,7 @@ from lumbo import store
 from lumbo.errors import InputError
 from lumbo.experiment import jobs, provenance, results
 from lumbo.experiment.jobs import Job
-from lumbo.films import hospitals
+from lumbo.films_1 import hospitals
 from lumbo.learning import models, training
 
 

@@ -30,7 +30,7 @@ from lumbo import store
 from lumbo.errors import InputError
 from lumbo.experiment import jobs, provenance, results, runner
 from lumbo.experiment.runner import run
-from lumbo.films import hospitals
+from lumbo.films_1 import hospitals
 from lumbo.learning import evaluation, federated, models, training
 
 

@@ -172,6 +172,28 @@ def test_a_landmark_lies_where_the_stored_film_shows_it(tmp_path, monkeypatch):
     np.testing.assert_array_equal(read_films(tmp_path).landmarks_px, spots)
 
 
+def test_a_hidden_head_is_named_by_the_side_of_the_patient(tmp_path, monkeypatch):
+    """However the film is stored: the left head stays the left one in a mirrored film."""
+    sides = np.array([0, 1, 2, 1, 2, 0])
+    plain = hospitals.draw(ELM, "test", 0, 0, 32, bits=16, n=6)
+    made = replace(plain, hidden=sides, mirrored=np.arange(6) > 2)
+    monkeypatch.setattr(hospitals, "draw", lambda *_, **__: made)
+    write_films(tmp_path, [ELM], n=6, long_side_px=32, formats=["png"])
+    landmarks, degrees = (
+        pd.read_csv(path, keep_default_na=False) for path in sorted(tmp_path.glob("*.csv"))[::-1]
+    )
+    assert list(landmarks.hidden) == ["none", "left", "right", "left", "right", "none"]
+    assert "hidden" not in degrees
+    np.testing.assert_array_equal(read_films(tmp_path).hidden, sides)
+
+
+@pytest.mark.parametrize("side", [-1, 3])
+def test_a_head_that_is_neither_is_not_described(side):
+    drawn = hospitals.draw(ELM, "test", 0, 0, 32, bits=16, n=2)
+    with pytest.raises(InputError, match=r"^films.hidden\[1\]: got .*from 0 to 2"):
+        archive.describe(replace(drawn, hidden=np.array([0, side])), "test", 0, 0)
+
+
 @pytest.mark.parametrize("who", ["", "rated_"])
 def test_stored_landmarks_give_the_stored_angles(finished, who):
     landmarks, degrees = tables(finished)
@@ -808,6 +830,9 @@ CHANGES = {
     "another side": (put(2, "facing", "Right"), "landmarks", "row 3, facing"),
     "no side": (put(2, "facing", ""), "angles", "row 3, facing"),
     "another grey": (put(0, "photometric", "MONOCHROME3"), "landmarks", "row 1, photometric"),
+    "another head": (put(1, "hidden", "Left"), "landmarks", "row 2, hidden"),
+    "a head by number": (put(1, "hidden", "1"), "landmarks", "row 2, hidden"),
+    "no head": (put(1, "hidden", ""), "landmarks", "row 2, hidden"),
     "another site": (put(0, "site", "fir"), "landmarks", "row 1, site"),
     "another split": (put(0, "split", "training"), "landmarks", "row 1, split"),
     "another seed": (put(0, "seed", "1"), "angles", "row 1, seed"),

@@ -307,10 +307,42 @@ def test_body_spacing_is_that_of_the_cts(drawn):
 
 @pytest.mark.parametrize("name", populations.SIZES)
 def test_sizes_have_their_mean_and_spread_inside_their_limits(drawn, name):
-    spec, values = TABLE["sizes"][name], drawn["degenerative"].size(name)
+    spec, values = TABLE["sizes"][name], drawn["degenerative"].size(name)  # all of them grown up
     assert_mean(values, spec["mean"], spec["sd"])
     assert_sd(values, spec["sd"])
     assert spec["low"] <= values.min() and values.max() <= spec["high"]
+
+
+@pytest.mark.parametrize("name", cohort_names())
+def test_ages_have_their_mean_and_spread_inside_their_limits(drawn, name):
+    spec, age = TABLE[name]["age"], drawn[name].age_years
+    assert_mean(age, spec["mean"], spec["sd"])
+    assert_sd(age, spec["sd"])
+    assert spec["low"] <= age.min() and age.max() <= spec["high"]
+
+
+def test_growth_is_that_of_the_chart():
+    """Median heights of boys and girls over those at 20 years, both from the CDC charts of 2000, in cm."""
+    charts = {10: (138.6, 138.2), 12: (149.1, 151.5), 14: (163.9, 160.4), 16: (173.4, 162.5)}
+    grown = 176.8 + 163.3
+    for age, heights in charts.items():
+        assert populations.growth(age) == pytest.approx(sum(heights) / grown, abs=0.02)
+    assert populations.growth(np.array([18.0, 40.0, 90.0])).tolist() == [1, 1, 1]
+    assert (np.diff(populations.growth(np.arange(2.0, 19.0))) > 0).all()
+
+
+def test_a_child_is_an_adult_in_proportion(monkeypatch):
+    """The same random numbers give an adult where nobody is smaller: every length times the growth, no share."""
+    children = draw("adolescent_scoliosis", 500, rng(4))
+    times = populations.growth(children.age_years)
+    monkeypatch.setattr(populations, "growth", lambda age: np.ones_like(age))
+    adults = draw("adolescent_scoliosis", 500, rng(4))
+    same(children, adults, set(vars(children)) - {"sizes_mm", "pitch_mm"})
+    assert 0.8 < times.min() < 0.9 < times.max() <= 1
+    np.testing.assert_allclose(children.pitch_mm, adults.pitch_mm * times[:, None])
+    for name in populations.SIZES:
+        scale = 1 if name.endswith("_share") else times
+        np.testing.assert_allclose(children.size(name), adults.size(name) * scale, err_msg=name)
 
 
 def columns(patients, switch):
@@ -374,10 +406,40 @@ def twice(drawn):
     return patients, populations.follow_up(patients, rng(99))
 
 
+MOVED = {"angles_deg", "segments_deg", "age_years"}
+
+
 def test_a_follow_up_keeps_the_patient(twice):
+    """All but posture and age; a child has grown, every length alike."""
     before, after = twice
-    np.testing.assert_array_equal(before.angles_deg[:, PI], after.angles_deg[:, PI])
-    same(before, after, set(vars(before)) - {"angles_deg", "segments_deg"})
+    child = before.age_years < 18
+    assert 0 < child.sum() < len(before) / 2
+    np.testing.assert_array_equal(after.age_years, before.age_years + 1)
+    np.testing.assert_array_equal(before.angles_deg[~child, PI], after.angles_deg[~child, PI])
+    same(before[~child], after[~child], set(vars(before)) - MOVED)
+    same(before, after, set(vars(before)) - MOVED - {"sizes_mm", "pitch_mm"})
+
+
+def test_a_child_has_grown_at_the_follow_up(twice):
+    before, after = (visit[twice[0].age_years < 18] for visit in twice)
+    times = populations.growth(after.age_years) / populations.growth(before.age_years)
+    assert times.min() >= 1 and 1.01 < times.mean() < 1.05
+    np.testing.assert_allclose(after.pitch_mm, before.pitch_mm * times[:, None])
+    for name in populations.SIZES:
+        scale = 1 if name.endswith("_share") else times
+        np.testing.assert_allclose(after.size(name), before.size(name) * scale, err_msg=name)
+
+
+def test_the_incidence_of_a_child_moves_a_little_inside_its_law(twice):
+    """Normal steps of the table's SD; who would leave the law stays at its edge."""
+    before, after = (visit[twice[0].age_years < 18] for visit in twice)
+    for name in np.unique(after.cohort):
+        spec, pi = TABLE[name]["pi"], after.angles_deg[after.cohort == name, PI]
+        assert spec["low"] <= pi.min() and pi.max() <= spec["high"]
+    inner = abs(before.angles_deg[:, PI] - 60) < 15  # no step from there reaches an edge
+    step = (after.angles_deg - before.angles_deg)[inner, PI]
+    assert_mean(step, 0, TABLE["follow_up"]["pi_sd"], len(step))
+    assert_sd(step, TABLE["follow_up"]["pi_sd"], len(step))
 
 
 def test_a_follow_up_keeps_a_pelvis_that_the_cohort_would_not_draw():
@@ -400,9 +462,9 @@ def test_a_follow_up_moves_the_posture(twice):
 @pytest.mark.parametrize("name", cohort_names())
 def test_visits_are_as_alike_as_ordered(twice, name):
     """Beyond the regression line, PT correlates by the number in the table (less a hair: the rests are cut)."""
-    (_, pt, pi, _), (_, later, _, _) = (visit[visit.cohort == name].angles_deg.T for visit in twice)
-    line = np.polyfit(pi, pt, 1)
-    found = np.corrcoef(pt - np.polyval(line, pi), later - np.polyval(line, pi))[0, 1]
+    visits = [visit[visit.cohort == name].angles_deg.T for visit in twice]
+    line = np.polyfit(visits[0][PI], visits[0][PT], 1)
+    found = np.corrcoef([pt - np.polyval(line, pi) for _, pt, pi, _ in visits])[0, 1]
     assert abs(found - TABLE["follow_up"]["correlation"]) < 0.01
 
 
@@ -445,7 +507,7 @@ def test_patients_can_be_picked_and_pooled():
     mask = np.arange(6) % 2 == 0
     same(patients[mask], patients[[0, 2, 4]])
     same(rows.join("patients", [patients[:2], patients[2:]]), patients)
-    np.testing.assert_array_equal(patients.size("s1_plate"), patients.sizes_mm[:, 1])
+    np.testing.assert_array_equal(patients.size("s1_share"), patients.sizes_mm[:, 1])
 
 
 def test_ordered_angles_are_kept_and_the_patient_is_sound():
@@ -502,11 +564,14 @@ FAULTS = [
     ("pitch", None),
     ("follow_up", None),
     ("follow_up.correlation", 1.5),
-    ("sizes.s1_plate", None),
-    ("sizes.s1_plate.mean", "35"),
-    ("sizes.s1_plate.mean", -35.0),
-    ("sizes.s1_plate.sd", float("nan")),
-    ("sizes.s1_plate.source", None),
+    ("follow_up.pi_sd", None),
+    ("follow_up.pi_sd", -1.0),
+    ("follow_up.source", " "),
+    ("sizes.s1_share", None),
+    ("sizes.s1_share.mean", "0.9"),
+    ("sizes.s1_share.mean", -0.9),
+    ("sizes.s1_share.sd", float("nan")),
+    ("sizes.s1_share.source", None),
     ("sizes.head_radius.low", 25.0),  # above the mean
     ("sizes.head_radius.high", 20.0),  # below the mean
     ("sizes.head_radius.sd", 12.0),  # wider than any normal cut at these limits
@@ -523,6 +588,10 @@ FAULTS = [
     ("pitch.sd", [3.0, 3.0, 3.0, 3.0, -1.0]),
     ("pitch.r", [[1.0, 0.9, 0.0, 0.0, 0.0]] * 5),
     ("pitch.r", (2 * np.eye(5) - 1).tolist()),  # five numbers cannot all be opposed to each other
+    ("healthy_adults.age", None),
+    ("healthy_adults.age.low", 1.0),
+    ("healthy_adults.age.high", 111.0),
+    ("healthy_adults.age.sd", 40.0),  # wider than any normal cut at these limits
     ("healthy_adults.pi", None),
     ("healthy_adults.pi", 53.0),
     ("healthy_adults.pi.mean", 530.0),
