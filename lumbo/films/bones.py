@@ -72,13 +72,13 @@ def bodies(spines: Spines, vary: Variety) -> list[Solid]:
     rim, cortex = vary("body.rim", n, 4 * levels), vary("bone.cortex", n)[:, None]
     rim = rim * cortex * np.tile(_RIM, 4)
     up, low = rim[:, : 2 * levels], rim[:, 2 * levels :]
-    wall = np.ones((n, 2 * levels)) * 0.08 * cortex
+    wall = np.ones((n, 2 * levels)) * 0.09 * cortex
     shell = np.stack([up, 0.8 * wall, low, 1.2 * wall], -1)
     sag, skew = _sags(vary, n, 2 * levels, grown)
     return [
         Prisms(
             _flat(corners), _flat(y + spines.aside_mm[:, None]), np.tile(width / 2, 2), np.tile(spongy, 2),
-            shell=shell, sag_mm=sag, skew=skew, taper_mm=(1.5, 5.0, 1.5, 13.0),
+            shell=shell, sag_mm=sag, skew=skew, taper_mm=(1.5, 3.0, 1.5, 7.0),
         ),
         *_lips(spines, vary),
         *_lesions(spines, vary),
@@ -116,7 +116,7 @@ def _lips(spines, vary):
     centre = corners + across * (length - drawn)[..., None]
     tilt = np.degrees(np.arctan2(across[..., 1], across[..., 0]))
     semi = np.stack([length, (1.5 + 0.12 * drawn) * grown, 15.0 * grown + 0 * drawn], -1)
-    dense = 0.13 * density(spines, "vertebrae", vary)[:, None, None] * (1 + 0.10 * drawn)
+    dense = 0.08 * density(spines, "vertebrae", vary)[:, None, None] * (1 + 0.10 * drawn)
     y = spines.aside_mm[:, :k, None] + 0 * drawn
     return [Ellipsoids(_flat(in_space(centre, y)), _flat(semi), _flat(tilt), _flat(dense))]
 
@@ -141,7 +141,7 @@ def _lesions(spines, vary):
 
     zero = np.zeros((n, 2 * k))
     return [
-        spot(zero + 3, shift[0], (0.34 * size, zero + 3.5, zero + 16), 0.16 * hard),
+        spot(zero + 3, shift[0], (0.34 * size, zero + 3.5, zero + 16), 0.10 * hard),
         spot(node / 2, shift[1], (node + 1, node + 0.1, zero + 7), -0.14 * (node > 0)),
         spot(node + 0.5, shift[1], (node + 1.5, 0 * node + 1.0, zero + 7), 0.2 * (node > 0)),
     ]
@@ -302,7 +302,7 @@ def _arches(spines, vary):
     height = 6.0 * vary("arch.pedicle", n, k)
     pillars = both(16.0, place(13, 21, 1.0), place(22, 17, 1.0), place(33, -19, 1.0), place(21, -22, 1.0))
     return [
-        Tubes(both(14.0, place(-2, 6.5), place(15, 6.0)), wide * twice(height), twice(dense) * 0.30, 0.0),
+        Tubes(both(14.0, place(-4, 6.5), place(19, 5.0)), wide * 1.15 * twice(height), twice(dense) * 0.30, soft=True),
         # The articular pillars, from the upper process over the isthmus to the lower one; a gap where one is broken.
         Prisms(
             pillars[..., ::2], pillars[..., 1].mean(-1), 6.5 * wide, 0.21 * twice(facet),
@@ -323,8 +323,8 @@ def _foramina(spines, place, upwards, size, vary):
     """Fat around the nerves and in the canal, below each pedicle: wider above, as a keyhole is."""
     n, k = upwards.shape[:2]
     open_ = -0.25 * vary("arch.foramen", n, k)
-    middle = np.concatenate([place(6.5, -10.5), place(5.0, -20.0)], 1)
-    semi = np.concatenate([size * [8.0, 12.0, 24.0], size * [5.0, 9.0, 24.0]], 1)
+    middle = np.concatenate([place(6.5, -11.0), place(5.5, -18.5)], 1)
+    semi = np.concatenate([size * [8.0, 11.0, 24.0], size * [5.0, 7.0, 24.0]], 1)
     tilt = np.degrees(np.arctan2(upwards[..., 1], upwards[..., 0])) - 90
     return Ellipsoids(
         in_space(middle, np.tile(spines.aside_mm, 2)), semi, np.tile(tilt, 2), np.tile(open_, 2), MUSCLE, soft=True
@@ -392,10 +392,18 @@ def pelvis(spines: Spines, vary: Variety) -> list[Solid]:
         thin(_ROOF, 0.70, 15.0, 0.10 * wing, 26.0),
         thin(_ISCHIUM, 0.60, 12.0, 0.15 * wing, 9.0, 0.05),
         *(
-            Tubes(carry(np.array(points)), radius * _grown(spines)[:, None], strength * lines[:, [i, i + 3]], soft=True)
+            Tubes(carry(_rounded(points)), radius * _grown(spines)[:, None], strength * lines[:, [i, i + 3]], soft=True)
             for i, (points, radius, strength) in enumerate(tubes)
         ),
     ]
+
+
+def _rounded(points):
+    """Put a point between each two, on the curve (Catmull-Rom) that runs through all of them."""
+    line = np.array(points, float)
+    ends = np.concatenate([2 * line[:1] - line[1:2], line, 2 * line[-1:] - line[-2:-1]])
+    between = (9 * (ends[1:-2] + ends[2:-1]) - ends[:-3] - ends[3:]) / 16
+    return np.concatenate([np.stack([line[:-1], between], 1).reshape(-1, line.shape[1]), line[-1:]])
 
 
 class _Carry:

@@ -153,7 +153,9 @@ def aim(spines: Spines, scanner: Scanner, long_side_px: int, vary: Variety) -> E
     needed = np.ptp(points[..., ::2] * scale, axis=1) + 2 * MARGIN_MM
     zoom = vary("field.zoom", n) ** scanner.spread
     largest = usual * np.maximum(zoom, (needed / usual).max(1))[:, None]
-    field = np.maximum(largest * rng.uniform(1 - scanner.shutters, 1, (n, 2)), needed)
+    field = largest * rng.uniform(1 - scanner.shutters, 1, (n, 2))
+    field[:, 0] *= 1 - vary("field.narrow", n).clip(max=0.5)
+    field = np.maximum(field, needed)
     reach = field[:, None] / 2 / scale
     lowest = (points[..., ::2] - reach + MARGIN_MM).max(1)  # between these two every landmark is inside
     highest = (points[..., ::2] + reach - MARGIN_MM).min(1)
@@ -280,7 +282,7 @@ def side_marker(scanner: Scanner, exposure: Exposure, vary: Variety) -> list[sha
     size = rng.normal(16, 2.5, (n, 1, 1, 1))
     strokes = np.array(_LETTERS)[rng.integers(0, 2, n)] * size  # (n, strokes, 2 ends, 2)
     strokes[..., 0] *= np.where(rng.random((n, 1, 1)) < 0.2, -1, 1)
-    turn = np.radians(rng.normal(0, 7, (n, 1, 1)))
+    turn = np.radians(rng.normal(0, 10, (n, 1, 1)))
     strokes = np.stack([strokes[..., 0] * np.cos(turn) - strokes[..., 1] * np.sin(turn), strokes[..., 0] * np.sin(turn) + strokes[..., 1] * np.cos(turn)], -1)
     there = rng.random((n, 1)) < scanner.marker
     corner = exposure.field_mm / 2 - [22, 26] - rng.uniform(0, [20, 60], (n, 2))
@@ -361,7 +363,7 @@ def _soft_tissue(trunk, scanner, exposure, n):
 
 WALL_MM = 22.0  # thickness of the chest's wall
 # Standard deviation of the unevenness of soft tissue and of bone, as a share of the path.
-GRAIN = (0.0045, 0.055)
+GRAIN = (0.006, 0.07)
 GRAIN_SLOPE = -2.3  # of the plate's power spectrum, log-log, as anatomy's
 _WIDEST_MM = 70.0
 

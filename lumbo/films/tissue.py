@@ -25,7 +25,7 @@ def trunk(spines: Spines, vary: Variety) -> Trunk:
     spine_x = np.stack([np.interp(knot, wall[:, 1], wall[:, 0]) for knot, wall in zip(knots, walls)])
     back = np.array([1.6, 2.3, 2.8, 2.4, 1.45, 1.1, 1.1, 1.3, 1.4]) * vary("trunk.back", n, m)
     belly = np.array([0.80, 0.84, 0.86, 0.92, 0.98, 1.0, 1.03, 1.12, 1.15])
-    wide = np.array([0.72, 0.90, 0.96, 0.95, 0.82, 0.74, 0.79, 0.93, 1.0])
+    wide = np.array([0.74, 0.88, 0.92, 0.91, 0.80, 0.74, 0.79, 0.93, 1.0])
     widest = np.array([0.14, 0.12, 0.10, 0.06, 0.0, 0.0, 0.02, 0.06, 0.08])
     domes = np.stack([spines.bodies_mm[:, LEVELS.index("L1"), 0, :1] + vary.rng("domes").normal(50, 16, (n, 2)),
                       350 * grown + vary("trunk.dome", n, 2)], -1)  # fmt: skip
@@ -35,7 +35,7 @@ def trunk(spines: Spines, vary: Variety) -> Trunk:
         back_mm=spine_x - 58 * grown - 0.22 * depth * back,
         width_mm=2 * width * vary("trunk.width", n)[:, None] * wide * vary("trunk.outline", n, 2 * m)[:, m:],
         widest=vary("trunk.widest", n, m) + widest,
-        taper=1.05 * vary("trunk.taper", n),
+        taper=0.97 * vary("trunk.taper", n),
         fat=vary("trunk.fat", n).clip(0, 0.4),
         domes_mm=domes,
         lung=(LUNG * vary("trunk.lung", n)).clip(max=0.4),
@@ -78,9 +78,9 @@ def _rectum(spines, vary):
     n, rng = len(spines), vary.rng("rectum")
     start = spines.s1_mm.mean(1) + rng.normal([2.0, -60.0], [10.0, 14.0], (n, 2))
     along = np.cumsum(rng.normal([2.0, -9.0], [5.0, 4.0], (n, 5, 2)), 1)
-    semi = rng.uniform(6, 15, (n, 5, 3))
+    semi = rng.uniform(9, 18, (n, 5, 3))
     amount = vary("bowel.rectum", n)[:, None] * rng.uniform(0.2, 0.8, (n, 5))
-    return Ellipsoids(in_space(start[:, None] + along), semi, rng.uniform(0, 180, (n, 5)), amount, AIR)
+    return Ellipsoids(in_space(start[:, None] + along), semi, rng.uniform(0, 180, (n, 5)), amount, AIR, soft=True)
 
 
 def _stool(spines, l4, front, vary):
@@ -88,8 +88,8 @@ def _stool(spines, l4, front, vary):
     n, rng = len(spines), vary.rng("stool")
     x = l4[:, :1] + 8 + abs(rng.normal(0, 1, (n, _STOOL))) * 0.4 * (front - 30)
     place = np.stack([x, l4[:, 1:] + rng.normal(-20, 55, (n, _STOOL))], -1)
-    semi = np.exp(rng.normal(np.log(9.0), 0.35, (n, _STOOL, 3)))
-    amount = vary("bowel.stool", n).clip(0)[:, None] * rng.normal(-0.15, 0.55, (n, _STOOL))
+    semi = np.exp(rng.normal(np.log(11.0), 0.4, (n, _STOOL, 3)))
+    amount = vary("bowel.stool", n).clip(0)[:, None] * rng.normal(-0.15, 0.32, (n, _STOOL))
     return Ellipsoids(
         in_space(place, rng.normal(0, 50, (n, _STOOL))), semi, rng.uniform(0, 180, (n, _STOOL)), amount, MUSCLE, soft=True
     )

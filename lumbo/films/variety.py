@@ -38,7 +38,8 @@ class Setting:
     """How the factors are set.
 
     dial : multiplies every spread; 0 none, 1 as measured
-    scores : by name, a score that this factor has everywhere, instead of a drawn one
+    scores : by name, a score that this factor has for every patient, instead of a drawn one; for every
+        element where it has no spread between patients
     without : names of factors whose spread is left out
     """
 
@@ -82,8 +83,9 @@ class Variety:
         if self._whose is not None and name.split(".")[0] in BODILY:
             own, each, struck = own[self._whose], each[self._whose], struck[self._whose]
         if name in self.setting.scores:
-            own, each = np.full(n, float(self.setting.scores[name])), 0 * each
-            struck = np.full(shape, own[0] > 0)
+            score = float(self.setting.scores[name])
+            own, each = own * 0 + score, each * 0 + (0.0 if spec.get("between") else score)
+            struck = np.full(shape, score > 0)
         between, within = dial * spec.get("between", 0.0), dial * spec.get("within", 0.0)
         spread = between * own if k is None else between * own[:, None] + within * each
         mean = np.asarray(spec["mean"], float)
