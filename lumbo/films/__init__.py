@@ -4,7 +4,8 @@ populations : cohort statistics become patients, as numbers
 variety : how much everything else differs, and one dial
 anatomy : patients become spines, in millimetres
 shapes : the solids that stand for a patient
-bones, tissue : spines become solids
+bones : spines become vertebrae, pelvis, hips, ribs and metal
+tissue : spines become trunk, bowel and all else that is soft
 raster : solids become paths of rays
 radiograph : rays become counts on a detector
 processing : counts become films

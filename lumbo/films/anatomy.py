@@ -139,7 +139,11 @@ def turned(points_mm: np.ndarray, pelvis_deg: np.ndarray) -> np.ndarray:
 
     pelvis_deg : (n, 2), as in `Spines`
     """
-    about, drop = np.radians(pelvis_deg).reshape(-1, *[1] * (points_mm.ndim - 2), 2).transpose(-1, *range(points_mm.ndim - 1))
+    about, drop = (
+        np.radians(pelvis_deg)
+        .reshape(-1, *[1] * (points_mm.ndim - 2), 2)
+        .transpose(-1, *range(points_mm.ndim - 1))
+    )
     x, y, z = np.moveaxis(points_mm, -1, 0)
     x, y = x * np.cos(about) - y * np.sin(about), x * np.sin(about) + y * np.cos(about)
     return np.stack([x, y * np.cos(drop) + z * np.sin(drop), z * np.cos(drop) - y * np.sin(drop)], -1)
@@ -147,7 +151,7 @@ def turned(points_mm: np.ndarray, pelvis_deg: np.ndarray) -> np.ndarray:
 
 def _column(middle_mm, patients, vary) -> np.ndarray:
     """Stack bodies on the middle of the S1 plate: corners (n, 14, 4, 2)."""
-    n, tilt = len(middle_mm), -patients.angles_deg[:, 0]
+    tilt = -patients.angles_deg[:, 0]
     depth = _depths(patients, vary)  # (n, 14, 2) of the upper and the lower plate
     pitch = np.concatenate([patients.pitch_mm, patients.pitch_mm[:, -1:] * _PITCH], 1)
     disc, body = _heights(pitch, patients, vary)

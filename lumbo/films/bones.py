@@ -8,7 +8,7 @@ and turned with it as one piece.
 
 import numpy as np
 
-from lumbo.films.anatomy import LEVELS, Spines, direction, in_space, turned
+from lumbo.films.anatomy import LEVELS, Spines, in_space, turned
 from lumbo.films.populations import growth
 from lumbo.films.shapes import CANCELLOUS, MUSCLE, TITANIUM, Ellipsoids, Prisms, Rods, Solid, Tubes
 from lumbo.films.variety import Variety
@@ -91,7 +91,9 @@ def _sags(vary, n, k, grown):
     own = np.repeat(vary("body.sag", n, 2 * levels).reshape(n, levels, 2), 1, 0)
     flat = 1 - vary("body.flat", n, 2 * levels).reshape(n, levels, 2).clip(max=1)
     plates = (own * flat * np.array([0.7, 1.5])).clip(max=4) * grown[:, None, None]
-    plates = np.concatenate([plates, plates * vary("body.rim", n, 2 * levels).reshape(n, levels, 2).clip(0.7, 1.4)], 1)
+    plates = np.concatenate(
+        [plates, plates * vary("body.rim", n, 2 * levels).reshape(n, levels, 2).clip(0.7, 1.4)], 1
+    )
     waist = vary("body.waist", n, 2 * k).reshape(n, k, 2) * np.array([1.2, 2.4]) * grown[:, None, None]
     skew = np.tile(vary("body.skew", n, 2 * levels).reshape(n, levels, 2), (1, 2, 1))
     zero = np.zeros((n, k))
@@ -180,7 +182,12 @@ def sacrum(spines: Spines, vary: Variety) -> list[Solid]:
         _flat(flat[..., ::2]), _flat(flat[..., 1].mean(-1)), np.tile(half, 2), spongy[:, None],
         shell=_flat(shell), sag_mm=_flat(sag), taper_mm=(1.5, 6.0, 1.0, 9.0),
     )  # fmt: skip
-    return [solid, *_sacral_wings(spines, blocks, vary), *_canal(spines, blocks, vary), _coccyx(spines, tail, vary)]
+    return [
+        solid,
+        *_sacral_wings(spines, blocks, vary),
+        *_canal(spines, blocks, vary),
+        _coccyx(spines, tail, vary),
+    ]
 
 
 def _sacral_blocks(plate, patients, grown, vary):
@@ -188,9 +195,9 @@ def _sacral_blocks(plate, patients, grown, vary):
     n, blocks = len(plate), []
     curve, height = vary("sacrum.curve", n), vary("sacrum.height", n, 5) * grown[:, None]
     taper, remnant = vary("sacrum.taper", n, 5), vary("sacrum.remnant", n, 4) * grown[:, None]
-    for k, (turn, high, narrow) in enumerate(_SACRAL):
+    for k, (turn, high, usual) in enumerate(_SACRAL):
         free = (patients.transitional == 1) & (k == 0)
-        narrow = np.where(free, _SQUARE, narrow * taper[:, k])
+        narrow = np.where(free, _SQUARE, usual * taper[:, k])
         lower = _lower_plate(plate, turn * curve, high * height[:, k], narrow)
         blocks.append(np.concatenate([plate, lower[:, ::-1]], 1))
         gap = remnant[:, min(k, 3)] * (1.0, 0.4, 0.15, 0.1, 0.1)[k]
@@ -223,9 +230,19 @@ def _sacral_wings(spines, blocks, vary):
     centre = np.stack([in_space(p, y * grown) for p in (*wing, above) for y in (36.0, -36.0)], 1)
     free = spines.patients.transitional == -1
     there = np.stack([ala, 0.8 * ala, free], 1).repeat(2, 1)
-    semi = np.array([[19.0, 17.0, 20.0], [15.0, 15.0, 16.0], [15.0, 15.0, 20.0]]).repeat(2, 0) * grown[:, None, None]
+    semi = (
+        np.array([[19.0, 17.0, 20.0], [15.0, 15.0, 16.0], [15.0, 15.0, 20.0]]).repeat(2, 0)
+        * grown[:, None, None]
+    )
     tilt = np.degrees(np.arctan2(along[:, 1], along[:, 0]))[:, None]
-    line = np.stack([middle - 0.15 * along - 3 * down, middle + 0.35 * along + 8 * down, middle + 0.52 * along + 24 * down], 1)
+    line = np.stack(
+        [
+            middle - 0.15 * along - 3 * down,
+            middle + 0.35 * along + 8 * down,
+            middle + 0.52 * along + 24 * down,
+        ],
+        1,
+    )
     border = np.stack([in_space(line, y) for y in (44.0, -44.0)], 1)
     spongy = CANCELLOUS * density(spines, "sacrum", vary)[:, None]
     return [
@@ -245,12 +262,17 @@ def _canal(spines, blocks, vary):
     wall = middle + (gap[..., None] + 2) * away
     walls = np.stack([in_space(wall, y) for y in (9.0, -9.0)], 1)
     tilt = np.degrees(np.arctan2(away[..., 1], away[..., 0]))
-    semi = np.array([[8.0, 11.0, 8.0], [8.0, 10.0, 7.0], [6.0, 9.0, 6.0], [5.0, 7.0, 5.0]]) * grown[:, None, None]
+    semi = (
+        np.array([[8.0, 11.0, 8.0], [8.0, 10.0, 7.0], [6.0, 9.0, 6.0], [5.0, 7.0, 5.0]])
+        * grown[:, None, None]
+    )
     semi = semi * vary("arch.spinous", n, 4)[..., None]
     spongy = density(spines, "sacrum", vary)[:, None]
     return [
         Tubes(turned(walls, spines.pelvis_deg), 4.2 * grown[:, None], 0.22 * spongy, soft=True),
-        Ellipsoids(turned(in_space(wall + 7 * away), spines.pelvis_deg), 1.2 * semi, tilt, 0.20 * spongy, soft=True),
+        Ellipsoids(
+            turned(in_space(wall + 7 * away), spines.pelvis_deg), 1.2 * semi, tilt, 0.20 * spongy, soft=True
+        ),
     ]
 
 
@@ -264,7 +286,9 @@ def _coccyx(spines, plate, vary):
         at = at + heading * (9.0 - 1.2 * k) * grown[:, None]
         centre.append(at)
         tilt.append(np.degrees(np.arctan2(heading[:, 1], heading[:, 0])))
-    semi = np.array([[5.0, 5.5, 9.0], [4.5, 4.5, 6.0], [4.0, 3.5, 5.0], [3.0, 3.0, 4.0]]) * grown[:, None, None]
+    semi = (
+        np.array([[5.0, 5.5, 9.0], [4.5, 4.5, 6.0], [4.0, 3.5, 5.0], [3.0, 3.0, 4.0]]) * grown[:, None, None]
+    )
     place = turned(in_space(np.stack(centre, 1)), spines.pelvis_deg)
     return Ellipsoids(place, semi, np.stack(tilt, 1), 0.22 * density(spines, "sacrum", vary)[:, None])
 
@@ -287,7 +311,9 @@ def _arches(spines, vary):
     dense = density(spines, "arches", vary)[:, None] * np.ones((n, k))
     dense = dense * np.linspace(1.05, 0.7, k)  # they grow thinner upwards
     facet = dense * vary("arch.facet", n, k)
-    slid = np.pad((spines.patients.slip > 0) * (vary("column.backwards", n)[:, None] == 0), ((0, 0), (0, k - 2)))
+    slid = np.pad(
+        (spines.patients.slip > 0) * (vary("column.backwards", n)[:, None] == 0), ((0, 0), (0, k - 2))
+    )
     broken = slid * (vary("column.lysis", n)[:, None] > 0)
 
     def place(behind, above, wobble=0.0):
@@ -327,7 +353,12 @@ def _foramina(spines, place, upwards, size, vary):
     semi = np.concatenate([size * [8.0, 11.0, 24.0], size * [5.0, 7.0, 24.0]], 1)
     tilt = np.degrees(np.arctan2(upwards[..., 1], upwards[..., 0])) - 90
     return Ellipsoids(
-        in_space(middle, np.tile(spines.aside_mm, 2)), semi, np.tile(tilt, 2), np.tile(open_, 2), MUSCLE, soft=True
+        in_space(middle, np.tile(spines.aside_mm, 2)),
+        semi,
+        np.tile(tilt, 2),
+        np.tile(open_, 2),
+        MUSCLE,
+        soft=True,
     )
 
 
@@ -362,9 +393,23 @@ _CREST = 153.0  # and for this height of the crest
 _WING = [(42, 84), (28, 122), (-14, 150), (-58, 142), (-92, 108), (-82, 80), (-52, 70), (-14, 44), (20, 46)]
 _ROOF = [(24, 20), (22, 58), (-6, 74), (-38, 60), (-30, 26), (-8, 10)]
 _ISCHIUM = [(-14, -6), (-32, 8), (-44, -16), (-44, -60), (-28, -70), (-12, -50)]
-_CREST_LINE = [(42, 84, 0.98), (34, 112, 1.06), (4, 142, 1.10), (-34, 152, 1.0), (-66, 138, 0.76), (-92, 108, 0.46)]
+_CREST_LINE = [
+    (42, 84, 0.98),
+    (34, 112, 1.06),
+    (4, 142, 1.10),
+    (-34, 152, 1.0),
+    (-66, 138, 0.76),
+    (-92, 108, 0.46),
+]
 _ARCUATE = [(-50, 88, 0.44), (-26, 66, 0.50), (2, 42, 0.58), (28, 18, 0.52), (46, -14, 0.34), (54, -38, 0.12)]
-_NOTCH = [(-84, 80, 0.46), (-68, 66, 0.52), (-50, 60, 0.56), (-40, 42, 0.58), (-42, 14, 0.54), (-54, -2, 0.46)]
+_NOTCH = [
+    (-84, 80, 0.46),
+    (-68, 66, 0.52),
+    (-50, 60, 0.56),
+    (-40, 42, 0.58),
+    (-42, 14, 0.54),
+    (-54, -2, 0.46),
+]
 _BEHIND = [(-54, -2, 0.46), (-46, -16, 0.52), (-46, -40, 0.58), (-40, -64, 0.60)]
 _RAMI = [(54, -38, 0.12), (34, -58, 0.26), (4, -70, 0.42), (-30, -68, 0.58)]
 
@@ -392,7 +437,12 @@ def pelvis(spines: Spines, vary: Variety) -> list[Solid]:
         thin(_ROOF, 0.70, 15.0, 0.10 * wing, 26.0),
         thin(_ISCHIUM, 0.60, 12.0, 0.15 * wing, 9.0, 0.05),
         *(
-            Tubes(carry(_rounded(points)), radius * _grown(spines)[:, None], strength * lines[:, [i, i + 3]], soft=True)
+            Tubes(
+                carry(_rounded(points)),
+                radius * _grown(spines)[:, None],
+                strength * lines[:, [i, i + 3]],
+                soft=True,
+            )
             for i, (points, radius, strength) in enumerate(tubes)
         ),
     ]
@@ -426,7 +476,11 @@ class _Carry:
         self.calls += 1
         x, z, aside = (np.broadcast_to(values, (n, 2, m)) for values in np.array(points, float).T)
         off = self.vary("pelvis.outline", n, 4)[:, None, None]  # the same for a whole outline, both sides
-        off = off[..., :2] + rng.normal(0, 1, (n, 1, m, 2)) * abs(off[..., 2:]) * 0.7 + rng.normal(0, 1, (n, 2, 1, 2)) * 0.8
+        off = (
+            off[..., :2]
+            + rng.normal(0, 1, (n, 1, m, 2)) * abs(off[..., 2:]) * 0.7
+            + rng.normal(0, 1, (n, 2, 1, 2)) * 0.8
+        )
         size = self.size[:, None, None]
         x, z = x * size + off[..., 0], z * size + off[..., 1]
         z = z + (z - 60.0 * size).clip(min=0) * self.crest[:, None, None]
@@ -445,14 +499,18 @@ def hips(spines: Spines, vary: Variety) -> list[Solid]:
     ball = np.ones((1, 2, 3)) * radius[..., None]
     arc = np.stack([np.cos(_ARC), 0 * _ARC, np.sin(_ARC)], -1)
     edge = heads[:, :, None] + (ball - 1.0)[:, :, :1, None] * arc
-    roof = heads[:, :, None] + (ball + 4.5)[:, :, :1, None] * arc - np.array([0.0, 4.0, 0.0]) * side[..., None, None]
+    roof = (
+        heads[:, :, None]
+        + (ball + 4.5)[:, :, :1, None] * arc
+        - np.array([0.0, 4.0, 0.0]) * side[..., None, None]
+    )
     dense, shell, shaft = (
         density(spines, "pelvis", vary)[:, None], vary("pelvis.head", n, 2), vary("pelvis.shaft", n)[:, None],
     )  # fmt: skip
     return [
         Ellipsoids(heads, 1.1 * ball, 0.0, CANCELLOUS * 0.8 * dense, soft=True),
-        Tubes(edge, 1.7, 0.26 * shell, soft=True),
-        Tubes(roof, 3.0, 0.18 * shell, soft=True),
+        Tubes(edge, 1.7, 0.42 * shell, soft=True),
+        Tubes(roof, 3.0, 0.28 * shell, soft=True),
         Tubes(np.stack([heads, neck], 2), 0.62 * radius, 0.10 * shaft * dense),
         Tubes(np.stack([neck, foot], 2), 0.60 * radius, 0.19 * shaft, 0.62),
     ]
@@ -469,7 +527,9 @@ def _ribs(spines, vary):
     side = _SIDES[:, None]
     room = spines.patients.size("body_half_width")[:, None, None] * 0.8
     long = np.array([0.55, 0.8, 1.0, 1.0])  # the last ribs are short
-    reach, drop = (rng.normal(mean, sd, (n, 1, last - first)) * long * grown for mean, sd in ((115, 14), (80, 14)))
+    reach, drop = (
+        rng.normal(mean, sd, (n, 1, last - first)) * long * grown for mean, sd in ((115, 14), (80, 14))
+    )
     bends = np.array(
         [(0.0, 0.16, 0.0), (-0.22, 0.45, 0.12), (-0.08, 0.85, 0.42), (0.35, 1.0, 0.75), (0.9, 0.92, 1.0)]
     )
@@ -501,7 +561,9 @@ def _implants(spines, implanted, vary):
     skew = rng.normal(0, 1.5, (n, top + 1, 2))
 
     def twice(points):
-        return np.concatenate([in_space(points + skew * s, aside + y) for s, y in ((1, 19.0), (-1, -19.0))], 1)
+        return np.concatenate(
+            [in_space(points + skew * s, aside + y) for s, y in ((1, 19.0), (-1, -19.0))], 1
+        )
 
     tops, screws = twice(entry), np.tile(held, 2)
     links = np.tile(held[:, 1:] * held[:, :-1], 2)
@@ -517,7 +579,10 @@ def _implants(spines, implanted, vary):
     half = rng.uniform([9.0, 3.0], [13.0, 4.5], (n, 1, 2))
     shift = rng.uniform(-3, 5, (n, 1, 1)) * along
     cage = np.stack(
-        [disc + shift + a * half[..., :1] * along + b * half[..., 1:] * upright for a, b in ((1, 1), (-1, 1), (-1, -1), (1, -1))],
+        [
+            disc + shift + a * half[..., :1] * along + b * half[..., 1:] * upright
+            for a, b in ((1, 1), (-1, 1), (-1, -1), (1, -1))
+        ],
         2,
     )
     plastic = rng.random((n, 1)) < 0.6  # that lets X-rays through but for its edges

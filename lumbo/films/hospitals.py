@@ -457,6 +457,18 @@ def _values(table):
 
 _STORED = tuple(name for name in FilmSet.__dataclass_fields__ if name not in ("site", "cohort"))
 CODE = store.content_key(
-    errors, rows, specs, angles, populations, variety, anatomy, shapes, bones, tissue, raster, radiograph, processing,
+    errors,
+    rows,
+    specs,
+    angles,
+    populations,
+    variety,
+    anatomy,
+    shapes,
+    bones,
+    tissue,
+    raster,
+    radiograph,
+    processing,
     sys.modules[__name__],
 )

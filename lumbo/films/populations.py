@@ -65,7 +65,10 @@ _INTERVAL_YEARS = 1.0  # between two films of one patient
 _GROWN_YEARS = 18.0
 _SHARES = ("disc_share", "s1_share")  # the sizes that do not grow
 # Standing height over an adult's at some ages, both sexes: 50th centiles of the CDC growth charts of 2000, rounded.
-_AGES, _HEIGHTS = (2.0, 6.0, 8.0, 10.0, 12.0, 14.0, 16.0, 18.0), (0.51, 0.68, 0.75, 0.815, 0.885, 0.955, 0.99, 1.0)
+_AGES, _HEIGHTS = (
+    (2.0, 6.0, 8.0, 10.0, 12.0, 14.0, 16.0, 18.0),
+    (0.51, 0.68, 0.75, 0.815, 0.885, 0.955, 0.99, 1.0),
+)
 _POSSIBLE = {"SS": (-20.0, 89.0), "PT": (-40.0, 65.0), "LL": (-60.0, 130.0)}  # what a draw may reach
 
 
@@ -489,7 +492,9 @@ def check_statistics(table: dict) -> dict:
 
 
 def _check_cohort(name: str, table: dict) -> None:
-    entry = fields(name, table[name], {"title", "age", "pi", "pt", "ll", "segments", "switches"}, {"segments"})
+    entry = fields(
+        name, table[name], {"title", "age", "pi", "pt", "ll", "segments", "switches"}, {"segments"}
+    )
     text(f"{name}.title", entry["title"])
     _check_spread(f"{name}.age", entry["age"], 2.0, 110.0)
     _check_spread(f"{name}.pi", entry["pi"], 10.0, 130.0)

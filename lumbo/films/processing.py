@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from lumbo.films import raster
-from lumbo.films.radiograph import Exposure, Scanner, blur, smooth
+from lumbo.films.radiograph import Exposure, Scanner, smooth
 from lumbo.films.variety import Variety
 
 __all__ = ["COMPRESS_MM", "EDGE_MM", "KNEE", "SKIN", "develop"]
@@ -47,8 +47,8 @@ def develop(signal: torch.Tensor, scanner: Scanner, exposure: Exposure, vary: Va
     grey = grey.sub_(low).div_((high - low).clamp_(min=1e-3)).clamp_(min=0)
     bright = (grey - KNEE).clamp_(min=0)
     grey = grey - bright + (1 - KNEE) * torch.tanh(bright / (1 - KNEE))
-    slow = vary("processing.uneven", films, 16)[:n].reshape(n, 1, 4, 4) * scanner.spread
-    slow = F.interpolate(raster.tensor(slow), grey.shape[1:], mode="bicubic", align_corners=False)[:, 0]
+    cells = raster.tensor(vary("processing.uneven", films, 16)[:n].reshape(n, 1, 4, 4) * scanner.spread)
+    slow = F.interpolate(cells, grey.shape[1:], mode="bicubic", align_corners=False)[:, 0]
     grey = grey.mul_(1 + slow).clamp_(0, 1)
     grey = grey.pow_(per_film("gamma", scanner.gamma, log=True)).mul_(inside)
     return _written(_framed(grey, inside, vary, films), vary, films)
@@ -68,7 +68,9 @@ def _inside(exposure, n):
     pixel = raster.tensor(exposure.pixel_mm[:n, None])
     half = raster.tensor(exposure.field_mm[:n] / 2)
     rows, columns = (
-        ((half[:, axis, None] - abs(torch.arange(size) - (size - 1) / 2) * pixel) / pixel / 1.5 + 1).clamp_(0, 1)
+        ((half[:, axis, None] - abs(torch.arange(size) - (size - 1) / 2) * pixel) / pixel / 1.5 + 1).clamp_(
+            0, 1
+        )
         for size, axis in zip(exposure.shape, (1, 0))
     )
     return rows[:, :, None] * columns[:, None]
@@ -89,7 +91,9 @@ def _written(grey, vary, films):
     for i in range(films):
         place, level = rng.random(2), rng.uniform(0.5, 1.0)
         forms = rng.choice(_FORMS, rng.integers(1, 4))
-        lines = ["".join(str(rng.integers(0, 10)) if sign == "#" else sign for sign in form) for form in forms]
+        lines = [
+            "".join(str(rng.integers(0, 10)) if sign == "#" else sign for sign in form) for form in forms
+        ]
         if i >= n or not there[i]:
             continue
         for row, line in enumerate(lines):
@@ -103,7 +107,18 @@ def _written(grey, vary, films):
     return grey
 
 
-_FORMS = ("0#.0#.201#", "1#.1#.200#", "0#:1#", "1#:4#:0#", "######", "7# KV", "8# KV", "L LAT", "STANDING", "#####-##")
+_FORMS = (
+    "0#.0#.201#",
+    "1#.1#.200#",
+    "0#:1#",
+    "1#:4#:0#",
+    "######",
+    "7# KV",
+    "8# KV",
+    "L LAT",
+    "STANDING",
+    "#####-##",
+)
 # Five rows of three pixels for each sign.
 _SIGNS = {
     "0": "111101101101111", "1": "010110010010111", "2": "111001111100111", "3": "111001111001111",

@@ -163,7 +163,9 @@ def aim(spines: Spines, scanner: Scanner, long_side_px: int, vary: Variety) -> E
     off = rng.normal(0, scanner.aim_mm, middle.shape) * [1.5, 1.0]  # the back's skin is no guide to the spine
     off[:, 1] += rng.uniform(0, 1, n) * slack[:, 1]  # the beam is centred on the crest, not on the landmarks
     center = middle + np.clip(off, -slack, slack)
-    edges = np.sort((points[:, 4:, 2] + reach[:, 4:, 1]), 1)  # a head is inside where the ray passes below this
+    edges = np.sort(
+        (points[:, 4:, 2] + reach[:, 4:, 1]), 1
+    )  # a head is inside where the ray passes below this
     cut = (rng.random(n) < scanner.cut) & (edges[:, 1] - edges[:, 0] > CUT_MM)
     between = edges[:, 0] + rng.uniform(0.25, 0.6, n) * (edges[:, 1] - edges[:, 0])
     center[:, 1] = np.where(cut, between, center[:, 1])
@@ -238,9 +240,7 @@ def attenuation(
     return matter
 
 
-def expose(
-    matter: torch.Tensor, scanner: Scanner, exposure: Exposure, vary: Variety
-) -> torch.Tensor:
+def expose(matter: torch.Tensor, scanner: Scanner, exposure: Exposure, vary: Variety) -> torch.Tensor:
     """Turn matter into signal (n, h, w), 1 in the open beam: Beer-Lambert, scatter, heel, noise, blur.
 
     matter : of all films of the exposure, or of the first n; `vary` draws for all of them
@@ -283,7 +283,13 @@ def side_marker(scanner: Scanner, exposure: Exposure, vary: Variety) -> list[sha
     strokes = np.array(_LETTERS)[rng.integers(0, 2, n)] * size  # (n, strokes, 2 ends, 2)
     strokes[..., 0] *= np.where(rng.random((n, 1, 1)) < 0.2, -1, 1)
     turn = np.radians(rng.normal(0, 10, (n, 1, 1)))
-    strokes = np.stack([strokes[..., 0] * np.cos(turn) - strokes[..., 1] * np.sin(turn), strokes[..., 0] * np.sin(turn) + strokes[..., 1] * np.cos(turn)], -1)
+    strokes = np.stack(
+        [
+            strokes[..., 0] * np.cos(turn) - strokes[..., 1] * np.sin(turn),
+            strokes[..., 0] * np.sin(turn) + strokes[..., 1] * np.cos(turn),
+        ],
+        -1,
+    )
     there = rng.random((n, 1)) < scanner.marker
     corner = exposure.field_mm / 2 - [22, 26] - rng.uniform(0, [20, 60], (n, 2))
     place = corner * rng.choice([-1, 1], (n, 2))
@@ -438,10 +444,11 @@ def blur(films: torch.Tensor, sigma_px: float) -> torch.Tensor:
     radius = int(np.ceil(3 * sigma_px))
     if sigma_px < 0.25:
         return films
-    weights = np.exp(-(np.arange(-radius, radius + 1) ** 2) / (2 * sigma_px**2))
-    weights = [float(weight) for weight in weights / weights.sum()]
+    bell = np.exp(-(np.arange(-radius, radius + 1) ** 2) / (2 * sigma_px**2))
+    weights = [float(weight) for weight in bell / bell.sum()]
     padded = F.pad(films[:, None], (radius,) * 4, mode="replicate")[:, 0]
     for axis in (1, 2):  # adding shifted copies beats a one-channel convolution twentyfold on a CPU
         size = films.shape[axis]
-        padded = sum(padded.narrow(axis, i, size) * weight for i, weight in enumerate(weights))
+        shifted = (padded.narrow(axis, i, size) * weight for i, weight in enumerate(weights))
+        padded = sum(shifted, start=torch.zeros(()))
     return padded

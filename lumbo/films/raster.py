@@ -231,15 +231,15 @@ def _path_rods(patch):
 
 def _path_tubes(patch):
     """Chord of a tube along a line of several pieces, seen at its nearest piece; a hollow one is dark inside."""
-    points, off = patch.solid.points_mm, None
-    for start, end in zip(points.unbind(1), points.unbind(1)[1:]):
+    points = patch.solid.points_mm.unbind(1)
+    squares = []
+    for start, end in zip(points, points[1:]):
         span = end - start
         share = patch.along(start, span / (span * span).sum(1, keepdim=True).clamp(min=1e-6)).clamp_(0, 1)
         x = (patch.x - start[:, :1, None]).sub(share * span[:, :1, None])
         z = (patch.z - start[:, 1:, None]).sub(share.mul_(span[:, 1:, None]))
-        square = x.square_().addcmul_(z, z)
-        off = square if off is None else torch.minimum(off, square, out=off)
-    off = off.div_(patch.solid.radius_mm[:, None, None] ** 2)
+        squares.append(x.square_().addcmul_(z, z))
+    off = _least(squares).div_(patch.solid.radius_mm[:, None, None] ** 2)
     hollow = patch.solid.hollow[:, None, None]
     if patch.solid.whole.soft:
         chord = (1 - off).clamp_(min=0)

@@ -68,7 +68,14 @@ def bowel(spines: Spines, vary: Variety) -> list[Solid]:
     place[..., 0] = np.minimum(place[..., 0], 0.72 * front[..., None])  # within the wall of the belly
     turn = rng.uniform(0, 180, (n, loops, 4))
     gas = [
-        Ellipsoids(*(_joined(v[:, some]) for v in (in_space(place, y), semi, turn, fill)), AIR, soft=soft)
+        Ellipsoids(
+            _joined(in_space(place, y)[:, some]),
+            _joined(semi[:, some]),
+            _joined(turn[:, some]),
+            _joined(fill[:, some]),
+            AIR,
+            soft=soft,
+        )
         for some, soft in ((slice(0, 6), True), (slice(6, None), False))
     ]
     return [*gas, _rectum(spines, vary), _stool(spines, l4, front, vary)]
@@ -80,7 +87,9 @@ def _rectum(spines, vary):
     along = np.cumsum(rng.normal([2.0, -9.0], [5.0, 4.0], (n, 5, 2)), 1)
     semi = rng.uniform(9, 18, (n, 5, 3))
     amount = vary("bowel.rectum", n)[:, None] * rng.uniform(0.2, 0.8, (n, 5))
-    return Ellipsoids(in_space(start[:, None] + along), semi, rng.uniform(0, 180, (n, 5)), amount, AIR, soft=True)
+    return Ellipsoids(
+        in_space(start[:, None] + along), semi, rng.uniform(0, 180, (n, 5)), amount, AIR, soft=True
+    )
 
 
 def _stool(spines, l4, front, vary):
@@ -91,7 +100,12 @@ def _stool(spines, l4, front, vary):
     semi = np.exp(rng.normal(np.log(11.0), 0.4, (n, _STOOL, 3)))
     amount = vary("bowel.stool", n).clip(0)[:, None] * rng.normal(-0.15, 0.32, (n, _STOOL))
     return Ellipsoids(
-        in_space(place, rng.normal(0, 50, (n, _STOOL))), semi, rng.uniform(0, 180, (n, _STOOL)), amount, MUSCLE, soft=True
+        in_space(place, rng.normal(0, 50, (n, _STOOL))),
+        semi,
+        rng.uniform(0, 180, (n, _STOOL)),
+        amount,
+        MUSCLE,
+        soft=True,
     )
 
 
@@ -111,7 +125,14 @@ def _organs(spines, vary):
     strong = vary("soft.stripe", n)[:, None] * rng.normal(0, 0.2, (n, _STRIPES))
     return [
         Ellipsoids(in_space(liver[:, None]), half, rng.normal(-20, 12, (n, 1)), 1.0, MUSCLE, soft=True),
-        Ellipsoids(in_space(spot), np.concatenate([wide, np.ones((n, _CLOUDS, 1))], -1), rng.uniform(0, 180, (n, _CLOUDS)), cloud / 2, MUSCLE, soft=True),
+        Ellipsoids(
+            in_space(spot),
+            np.concatenate([wide, np.ones((n, _CLOUDS, 1))], -1),
+            rng.uniform(0, 180, (n, _CLOUDS)),
+            cloud / 2,
+            MUSCLE,
+            soft=True,
+        ),
         Tubes(in_space(stripe), rng.uniform(3, 12, (n, _STRIPES)), strong, 0.0, MUSCLE, soft=True),
         *_muscles(spines, vary),
     ]
@@ -122,13 +143,34 @@ def _muscles(spines, vary):
     n, rng, front = len(spines), vary.rng("muscles"), spines.patients.size("body_half_depth")
     top, waist = (spines.bodies_mm[:, LEVELS.index(level)].mean(1) for level in ("T12", "L4"))
     foot = np.stack([rng.normal(22, 8, (n, 2)), rng.normal(20, 15, (n, 2))], -1)
-    line = np.stack([top[:, None] + rng.normal(0, 5, (n, 2, 2)), waist[:, None] + rng.normal([14, 0], 6, (n, 2, 2)), foot], 2)
+    line = np.stack(
+        [
+            top[:, None] + rng.normal(0, 5, (n, 2, 2)),
+            waist[:, None] + rng.normal([14, 0], 6, (n, 2, 2)),
+            foot,
+        ],
+        2,
+    )
     psoas = vary("soft.stripe", n)[:, None] * rng.uniform(0.03, 0.16, (n, 2))
     high = np.linspace(-60.0, 330.0, 6)
     skin = np.stack([front[:, None] * rng.normal(0.82, 0.05, (n, 6)), high + 0 * front[:, None]], -1)[:, None]
     return [
-        Tubes(in_space(line, np.array([38.0, -38.0])[:, None]), rng.uniform(16, 28, (n, 2)), psoas, 0.0, MUSCLE, soft=True),
-        Tubes(in_space(skin), rng.uniform(4, 11, (n, 1)), -vary("soft.stripe", n)[:, None] * 0.25, 0.0, MUSCLE, soft=True),
+        Tubes(
+            in_space(line, np.array([38.0, -38.0])[:, None]),
+            rng.uniform(16, 28, (n, 2)),
+            psoas,
+            0.0,
+            MUSCLE,
+            soft=True,
+        ),
+        Tubes(
+            in_space(skin),
+            rng.uniform(4, 11, (n, 1)),
+            -vary("soft.stripe", n)[:, None] * 0.25,
+            0.0,
+            MUSCLE,
+            soft=True,
+        ),
     ]
 
 
@@ -147,7 +189,10 @@ def _outside(spines, vary):
     back = rng.random((n, _FOLDS)) < 0.5
     x0 = np.where(back, l2[:, :1] - 105, front[:, None] * 1.0)
     x1 = np.where(back, l2[:, :1] - 55, front[:, None] * 0.7)
-    ends = [np.stack([x, high + rng.normal(0, 9, high.shape) + dz], -1) for x, dz in ((x0, 0), ((x0 + x1) / 2, 4), (x1, 10))]
+    ends = [
+        np.stack([x, high + rng.normal(0, 9, high.shape) + dz], -1)
+        for x, dz in ((x0, 0), ((x0 + x1) / 2, 4), (x1, 10))
+    ]
     fold = in_space(np.stack(ends, 2))
     width = rng.uniform(2.5, 7, (n, _FOLDS))
     breast = np.stack([front * rng.normal(0.95, 0.1, n), l2[:, 1] + rng.normal(205, 22, n)], -1)[:, None]
@@ -158,7 +203,13 @@ def _outside(spines, vary):
     bone = arm + np.array([0.0, 0.0, 9.0])
     return [
         Tubes(fold, width, vary("soft.fold", n, _FOLDS) / (2 * width), 0.0, MUSCLE, soft=True),
-        Ellipsoids(in_space(breast), np.array([52.0, 44.0, 34.0]) * woman.clip(0.3)[..., None], 0.0, 0.8 * (woman > 0), MUSCLE),
+        Ellipsoids(
+            in_space(breast),
+            np.array([52.0, 44.0, 34.0]) * woman.clip(0.3)[..., None],
+            0.0,
+            0.8 * (woman > 0),
+            MUSCLE,
+        ),
         Tubes(arm, 34.0, 0.85 * (there > 0), 0.0, MUSCLE),
         Tubes(np.concatenate([bone, arm - np.array([0.0, 0.0, 8.0])], 1), 7.0, 0.5 * (there > 0), 0.5, BONE),
     ]

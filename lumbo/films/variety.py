@@ -12,7 +12,6 @@ its own, so changing one leaves all the others as they are.
 """
 
 import zlib
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
@@ -44,12 +43,12 @@ class Setting:
     """
 
     dial: float = 1.0
-    scores: Mapping[str, float] = field(default_factory=dict)
+    scores: dict[str, float] = field(default_factory=dict)
     without: tuple[str, ...] = ()
 
     def __post_init__(self):
         number("dial", self.dial, 0.0, 3.0)
-        for name, score in instance("scores", self.scores, Mapping).items():
+        for name, score in instance("scores", self.scores, dict).items():
             number(f"scores.{choice('scores', name, factors())}", score, -5.0, 5.0)
         for name in instance("without", self.without, tuple):
             choice("without", name, factors())

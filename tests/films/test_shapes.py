@@ -267,8 +267,8 @@ def test_a_skewed_edge_is_deepest_near_its_start_or_its_end(skew, place):
     """By algebra: share + skew share (1 - share) = 1/2.  For .6, share = (1.6 - sqrt(1.36)) / 1.2, near a third."""
     solid = block(sag=(6.0, 0, 0, 0), skew=(skew, 0, 0, 0))
     film = bone([solid], exposure(pixel_mm=0.6, shape=(256, 208)))[0] / 24
-    lost = 20 * 2 - film[64:128].sum(0)[66:142] + 0 * 13  # rows of half a millimetre missing in each column
-    deepest = 20 - (103.5 - 66 - lost.argmax()) / 2  # millimetres from the front, where the edge starts
+    kept = film[64:128].sum(0)[66:142]  # rows of half a millimetre in each column
+    deepest = 20 - (103.5 - 66 - kept.argmin()) / 2  # millimetres from the front, where the edge starts
     exact = {0.0: 0.5, 0.6: (1.6 - np.sqrt(1.36)) / 1.2, -0.6: (np.sqrt(1.36) - 0.4) / 1.2}[skew]
     assert deepest / 40 == pytest.approx(exact, abs=0.03) and exact == pytest.approx(place, abs=0.04)
 
