@@ -79,7 +79,8 @@ def look(where: Hospital, n: int) -> Measured:
     found["in_view"] = plates.in_view(bodies, field[:, 0], field[:, 1])
     spines = [hospitals.visit(where, "test", SEED, c).spines for c in range(-(-n // hospitals.CHUNK))]
     return found | bones(
-        np.concatenate([one.bodies_mm for one in spines])[:n], np.concatenate([one.s1_mm for one in spines])[:n]
+        np.concatenate([one.bodies_mm for one in spines])[:n],
+        np.concatenate([one.s1_mm for one in spines])[:n],
     )
 
 
@@ -181,7 +182,7 @@ def of_squares(folder: Path | None):
     for plate, real in calibration.real_details()["squares"].items():
         key = f"{plate}.square"
         for what, statistic in (("mean_varies", mean_varies), ("films_differ", films_differ)):
-            row = {"what": f"{plate}.{what}", "real": {"value": real[what], "low": real[what], "high": real[what]}}
+            row = {"what": f"{plate}.{what}", "real": {what: real[what]}}
             yield row, lambda m, key=key, statistic=statistic: of_ten(m[key], statistic)
         if folder is not None:
             with np.load(folder / "mean_and_sd.npz") as known:
@@ -221,7 +222,10 @@ def of_bones():
     for k, level in enumerate(LUMBAR):
         for name, real in details["anatomy"][level].items():
             row = {"what": f"{level}.{name}", "real": dict(zip(("mean", "sd"), real))}
-            yield row, lambda m, k=k, key=f"bones.{name}": interval(m[key][:, k], np.mean) | spread(m[key][:, k])
+            yield (
+                row,
+                lambda m, k=k, key=f"bones.{name}": interval(m[key][:, k], np.mean) | spread(m[key][:, k]),
+            )
     for name, real in details["levels"].items():
         for i, what in enumerate(("between", "within", "correlation")):
             yield (
@@ -238,14 +242,20 @@ def of_bones():
 def table(rows: list[dict]) -> str:
     """Ours beside the real ones, a line each."""
     names = list(rows[0]["hospitals"])
-    lines = [f"{'':36s}{'real':>34s}{'ours [95 %]':>28s}{'p10 to p90':>18s}  {' '.join(f'{n[:7]:>7s}' for n in names)}"]
+    lines = [
+        f"{'':36s}{'real':>34s}{'ours [95 %]':>28s}{'p10 to p90':>18s}  {' '.join(f'{n[:7]:>7s}' for n in names)}"
+    ]
     for row in rows:
-        real = ", ".join(f"{k} {v}" for k, v in row["real"].items() if not isinstance(v, dict))
         ours = f"{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
         range_ = f"{row['p10']:.3f} to {row['p90']:.3f}" if "p10" in row else ""
         each = " ".join(f"{row['hospitals'][name]['value']:7.3f}" for name in names)
-        lines.append(f"{row['what']:36s}{real:>34s}{ours:>28s}{range_:>18s}  {each}")
+        lines.append(f"{row['what']:36s}{short(row['real']):>34s}{ours:>28s}{range_:>18s}  {each}")
     return "\n".join(lines)
+
+
+def short(known: dict) -> str:
+    """A table of numbers in a line."""
+    return ", ".join(f"{k} {short(v) if isinstance(v, dict) else v}" for k, v in known.items())
 
 
 def contact_sheet(path: Path, across: int = 8, down: int = 5) -> None:

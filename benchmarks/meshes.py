@@ -1,6 +1,8 @@
 """The solids of `lumbo.films.shapes` as triangles, for renderers that take nothing else.
 
-A mesh is a pair: vertices (v, 3) in mm, and faces (f, 3), counter-clockwise seen from outside.
+A mesh is a pair: vertices (v, 3) in mm, and faces (f, 3), counter-clockwise seen from outside.  Each is as thick
+along y as lumbo draws its solid there, so what thins out towards its outline is a lens of even density, a hollow tube one
+tube less another, and a bent one is swept with mitred joints.  Only lung and the grain of tissue are no meshes.
 """
 
 from functools import cache, reduce
@@ -10,20 +12,11 @@ import numpy as np
 from lumbo.films import radiograph, shapes
 
 SUBDIVISIONS = 2  # of the icosahedron behind every ellipsoid: 320 triangles
-PIECES = 8  # straight pieces of a curved edge
-RINGS = (
-    1.0,
-    0.993,
-    0.975,
-    0.94,
-    0.88,
-    0.78,
-    0.6,
-    0.3,
-    0.0,
-)  # shares of the way from the middle of a prism to its outline
-SHELL_MM = (0.0, 0.15, 0.45, 1.0)  # depths in the cortical shell of a prism
-SIDES = 16  # of a round rod
+SHARES = (1 - np.cos(np.linspace(0, np.pi, 9))) / 2  # points of a curved edge, closer at its corners
+# Shares of the way from the middle of a prism to its outline.
+RINGS = (1.0, 0.993, 0.975, 0.94, 0.88, 0.78, 0.6, 0.3, 0.0)
+DEPTHS_MM = np.array([0.0, 0.15, 0.45, 1.0, shapes.SHELL_MM])  # in the shell of a prism
+SIDES = 16  # of a round rod or tube
 
 
 def patient(solids: list[shapes.Solid], trunk: shapes.Trunk, i: int) -> list[tuple[tuple, tuple]]:
@@ -37,30 +30,26 @@ def patient(solids: list[shapes.Solid], trunk: shapes.Trunk, i: int) -> list[tup
 
 
 def prisms(solid: shapes.Prisms, i: int):
-    """Yield the density and mesh of each prism, then of the shell along each of its edges."""
+    """Yield the density and mesh of each prism, then of the shell under each of its edges."""
     n, k, m = solid.corners_mm.shape[:3]
-    y, half, density = (
-        np.broadcast_to(value, (n, k))[i] for value in (solid.y_mm, solid.half_width_mm, solid.density)
-    )
-    sag = np.broadcast_to(solid.sag_mm, (n, k, m))[i]
+    y, half, density = _of(i, (n, k), solid.y_mm, solid.half_width_mm, solid.density)
+    shell, sag, skew = _of(i, (n, k, m), solid.shell, solid.sag_mm, solid.skew)
     taper = np.array(solid.taper_mm)
-    for j in np.flatnonzero(half):
-        edges = _Edges(solid.corners_mm[i, j], sag[j])
+    for j in np.flatnonzero(density):
+        edges = _Edges(solid.corners_mm[i, j], sag[j], skew[j])
         outline = edges.outline()
-        middle = solid.corners_mm[i, j].mean(0)
-        rings = middle + np.multiply.outer(RINGS if taper.any() else (1.0, 0.0), outline - middle)
+        rings = edges.middle + np.multiply.outer(RINGS if taper.any() else (1.0, 0.0), outline - edges.middle)
         yield density[j], _slab(rings, True, y[j], half[j] * edges.profile(rings, taper))
-        for edge, strength in enumerate(solid.shell):
-            if strength:
-                strip = edges.strip(edge)
-                yield strength, _slab(strip, False, y[j], half[j] * edges.profile(strip, taper))
+        for edge in np.flatnonzero(shell[j]):
+            strip = edges.strip(edge)
+            yield shell[j, edge], _slab(strip, False, y[j], half[j] * edges.profile(strip, taper))
 
 
 def ellipsoids(solid: shapes.Ellipsoids, i: int):
     """Yield the density and mesh of each ellipsoid; the mesh has the ellipsoid's volume."""
     n, k = solid.center_mm.shape[:2]
-    turn, density = (np.broadcast_to(value, (n, k))[i] for value in (solid.turn_deg, solid.density))
-    semi, (ball, faces) = np.broadcast_to(solid.semi_mm, (n, k, 3))[i], _ball()
+    turn, density = _of(i, (n, k), solid.turn_deg, solid.density)
+    semi, (ball, faces) = np.broadcast_to(solid.semi_mm, (n, k, 3))[i], _ball(solid.soft)
     for j in np.flatnonzero(density):
         cos, sin = np.cos(np.radians(turn[j])), np.sin(np.radians(turn[j]))
         axes = np.array([[cos, 0, sin], [-sin, 0, cos], [0, 1, 0]])
@@ -69,63 +58,109 @@ def ellipsoids(solid: shapes.Ellipsoids, i: int):
 
 def rods(solid: shapes.Rods, i: int):
     """Yield the density and mesh of each rod, with round ends."""
-    n, k = solid.start_mm.shape[:2]
-    radius, density = (np.broadcast_to(value, (n, k))[i] for value in (solid.radius_mm, solid.density))
+    radius, density = _of(i, solid.start_mm.shape[:2], solid.radius_mm, solid.density)
     for j in np.flatnonzero(density):
         yield density[j], _capsule(solid.start_mm[i, j], solid.end_mm[i, j], radius[j])
 
 
+def tubes(solid: shapes.Tubes, i: int):
+    """Yield the density and mesh of each tube, then of what a hollow one lacks."""
+    radius, density, hollow = _of(i, solid.points_mm.shape[:2], solid.radius_mm, solid.density, solid.hollow)
+    for j in np.flatnonzero(density):
+        yield density[j], _sweep(solid.points_mm[i, j], radius[j], solid.soft)
+        if hollow[j] and not solid.soft:
+            yield -density[j], _sweep(solid.points_mm[i, j], radius[j] * hollow[j], False)
+
+
 def loft(trunk: shapes.Trunk, i: int):
-    """Mesh of the trunk: its ellipse every 10 mm of height."""
+    """Mesh of the trunk without its lung: its outline every 10 mm of height."""
     z = np.arange(trunk.knots_mm[0], trunk.knots_mm[-1] + 1, 10.0)
-    front, back, width = (
+    front, back, width, widest = (
         radiograph._smooth_curve(z[None], trunk.knots_mm, values[i : i + 1])[0][:, None]
-        for values in (trunk.front_mm, trunk.back_mm, trunk.half_width_mm)
+        for values in (trunk.front_mm, trunk.back_mm, trunk.width_mm, trunk.widest)
     )
-    across, along = _circle(64)
-    x = (front + back) / 2 + (front - back) / 2 * across
-    return _tube(np.stack([x, width * along, z[:, None] + 0 * x], -1))
+    out = np.sin(np.linspace(0, np.pi / 2, 17))  # 0 where the trunk is widest, 1 at the skin
+    ridge = back + (front - back) * widest
+    ahead = (1 - out**2) ** (1 / trunk.taper[i]) * (1 - trunk.fat[i] * out)
+    x = np.concatenate([ridge + (back - ridge) * out[::-1], ridge + (front - ridge) * out[1:]], 1)
+    y = width / 2 * np.concatenate([(1 - out[::-1] ** 2) ** 0.75, ahead[1:]])
+    x, y = np.concatenate([x, x[:, -2:0:-1]], 1), np.concatenate([y, -y[:, -2:0:-1]], 1)
+    return _tube(np.stack([x, y, z[:, None] + 0 * x], -1))
 
 
-_MESHES = {shapes.Prisms: prisms, shapes.Ellipsoids: ellipsoids, shapes.Rods: rods}
+_MESHES = {shapes.Prisms: prisms, shapes.Ellipsoids: ellipsoids, shapes.Rods: rods, shapes.Tubes: tubes}
+
+
+def _of(i, shape, *fields):
+    """The i-th patient's values of fields that may be one for all."""
+    return (np.broadcast_to(field, shape)[i] for field in fields)
 
 
 class _Edges:
-    """The edges of one prism, each sunken to a parabola."""
+    """The edges of one prism, each sunken to a parabola that may lean to one end."""
 
-    def __init__(self, corners, sag):
-        self.corners, self.sag = corners, sag
+    def __init__(self, corners, sag, skew):
+        self.corners, self.sag, self.skew, self.middle = corners, sag, skew, corners.mean(0)
         self.span = np.roll(corners, -1, 0) - corners
         self.length = np.linalg.norm(self.span, axis=-1)
         normal = np.stack([-self.span[:, 1], self.span[:, 0]], -1) / self.length[:, None]
-        self.inward = normal * np.sign(((corners.mean(0) - corners) * normal).sum(-1))[:, None]
-
-    def _points(self, edge, share):
-        sunk = 4 * self.sag[edge] * share * (1 - share)
-        return self.corners[edge] + np.outer(share, self.span[edge]) + np.outer(sunk, self.inward[edge])
+        self.inward = normal * np.sign(((self.middle - corners) * normal).sum(-1))[:, None]
 
     def outline(self):
-        """Points along all edges, (edges * PIECES, 2)."""
-        share = np.arange(PIECES) / PIECES
-        return np.concatenate([self._points(edge, share) for edge in range(len(self.corners))])
+        """Points along all edges, (points, 2)."""
+        return np.concatenate([self._under(edge, 0.0)[:-1] for edge in range(len(self.corners))])
 
     def strip(self, edge):
-        """Grid of points through the shell of one edge, (depths, PIECES + 1, 2)."""
-        return (
-            self._points(edge, np.linspace(0, 1, PIECES + 1))
-            + np.multiply.outer(SHELL_MM, self.inward[edge])[:, None]
-        )
+        """Grid of points through the shell of one edge, (depths, points, 2)."""
+        return np.stack([self._under(edge, depth) for depth in DEPTHS_MM])
 
     def profile(self, points, taper):
         """Half width at points (..., 2) as a share of the full one."""
-        off = points[..., None, :] - self.corners
-        share = np.clip((off * self.span).sum(-1) / self.length**2, 0, 1)
-        distance = (off * self.inward).sum(-1) - 4 * self.sag * share * (1 - share)
-        height = np.ones(points.shape[:-1])
+        distance, height = self._distance(points), np.ones(points.shape[:-1])
         for each in set(taper[taper > 0]):
             rest = np.clip(1 - distance[..., taper == each].min(-1) / each, 0, 1)
             height *= np.sqrt(1 - rest**2)
         return height
+
+    def _under(self, edge, depth):
+        """Points at a depth under one edge, from one neighbour to the other; those still outside are moved inside."""
+        others = np.arange(len(self.corners)) != edge
+
+        def at(share):
+            sunk = depth + self._sunk(np.clip(share, 0, 1)[:, None])[:, edge]
+            return self.corners[edge] + np.outer(share, self.span[edge]) + np.outer(sunk, self.inward[edge])
+
+        first, last = _farthest(
+            lambda share: (self._distance(at(share))[:, others] >= 0).all(-1),
+            np.full(2, 0.5),
+            np.array([-1.0, 2.0]),
+        )
+        off = at(first + SHARES * (last - first)) - self.middle
+        way = _farthest(
+            lambda way: (self._distance(self.middle + way[:, None] * off) >= 0).all(-1),
+            np.zeros(9),
+            np.ones(9),
+        )
+        return self.middle + way[:, None] * off
+
+    def _sunk(self, share):
+        share = share + self.skew * share * (1 - share)
+        return 4 * self.sag * share * (1 - share)
+
+    def _distance(self, points):
+        """How far points (..., 2) lie inside each edge, (..., edges)."""
+        off = points[..., None, :] - self.corners
+        share = np.clip((off * self.span).sum(-1) / self.length**2, 0, 1)
+        return (off * self.inward).sum(-1) - self._sunk(share)
+
+
+def _farthest(held, start, end):
+    """How far on the way from each start to its end something holds: bisection."""
+    for _ in range(20):
+        between = (start + end) / 2
+        inside = held(between)
+        start, end = np.where(inside, between, start), np.where(inside, end, between)
+    return start
 
 
 def _slab(grid, closed, y, half):
@@ -174,6 +209,34 @@ def _capsule(start, end, radius):
     )
 
 
+def _sweep(line, radius, soft):
+    """A tube along a line (m, 3) with mitred joints and round ends, of even thickness along y."""
+    heading = np.diff(line[:, ::2], axis=0)
+    heading = heading / np.linalg.norm(heading, axis=-1, keepdims=True)
+    joints = np.concatenate([heading[:1], heading]) + np.concatenate([heading, heading[-1:]])
+    joints *= 2 / (joints**2).sum(-1, keepdims=True).clip(1)
+    climb = np.radians(np.linspace(-85, 0, 5))[:-1]
+    space = np.insert(heading, 1, 0.0, axis=-1)  # with y
+    cap = radius * np.sin(climb)[:, None]
+    middle = np.concatenate([line[0] + cap * space[0], line, line[-1] - cap[::-1] * space[-1]])
+    aside = np.concatenate([np.tile(heading[0], (4, 1)), joints, np.tile(heading[-1], (4, 1))])
+    size = np.concatenate([np.cos(climb), np.ones(len(line)), np.cos(climb[::-1])])[:, None]
+    across, deep = _section(soft)
+    wide, deep = radius * size * across, radius * size ** (2 if soft else 1) * deep
+    off = np.stack([-aside[:, 1:] * wide, deep, aside[:, :1] * wide], -1)
+    return _tube(middle[:, None] + off)
+
+
+@cache
+def _section(soft):
+    """Corners of a tube's section, across and along y, with the area that it has: a circle's or a lens's."""
+    around = np.linspace(0, 2 * np.pi, SIDES, endpoint=False)
+    across, deep = np.cos(around), np.sin(around)
+    deep, area = (deep * abs(deep), 8 / 3) if soft else (deep, np.pi)
+    corners = across * np.roll(deep, -1) - np.roll(across, -1) * deep
+    return across, deep * area / (corners.sum() / 2)
+
+
 def _circle(sides):
     """Corners of a polygon with the area of the unit circle."""
     around = np.linspace(0, 2 * np.pi, sides, endpoint=False)
@@ -196,8 +259,8 @@ def _outwards(vertices, faces):
 
 
 @cache
-def _ball():
-    """Icosphere with the volume of the unit ball; columns are (turned x, turned z, y)."""
+def _ball(soft):
+    """Icosphere with the volume of the unit ball, or of the lens it is if soft; columns are (turned x, turned z, y)."""
     gold = (1 + 5**0.5) / 2
     corners = np.array(
         [np.roll([0, a, b * gold], turn) for turn in range(3) for a in (-1, 1) for b in (-1, 1)]
@@ -214,9 +277,11 @@ def _ball():
     triangles /= np.linalg.norm(triangles, axis=-1, keepdims=True)
     turned = np.linalg.det(triangles) > 0  # (x, z, y) is left-handed
     triangles[turned] = triangles[turned][:, ::-1]
+    if soft:
+        triangles[..., 2] *= abs(triangles[..., 2]) ** 3  # the chord of a soft one is the fourth power
     vertices, faces = np.unique(triangles.reshape(-1, 3).round(9), axis=0, return_inverse=True)
-    volume = abs(np.linalg.det(triangles)).sum() / 6
-    return vertices * (4 / 3 * np.pi / volume) ** (1 / 3), faces.reshape(-1, 3)
+    volume = abs(np.linalg.det(triangles).sum()) / 6
+    return vertices * ((2 if soft else 4) / 3 * np.pi / volume) ** (1 / 3), faces.reshape(-1, 3)
 
 
 def _quartered(triangles):

@@ -62,7 +62,9 @@ def double(inputs: int, outputs: int) -> nn.Sequential:
 def build(seed: int) -> UNet:
     """Make a freshly initialised network."""
     model = models.initialise(UNet(), torch.Generator().manual_seed(seed))
-    nn.init.zeros_(model.head.weight)  # most of a heat map is 0: from noise it would take 1,500 steps more to get there
+    nn.init.zeros_(
+        model.head.weight
+    )  # most of a heat map is 0: from noise it would take 1,500 steps more to get there
     return model
 
 

@@ -8,6 +8,8 @@ import pytest
 import torch
 
 from lumbo.experiment import jobs, provenance
+from lumbo.films import calibration
+from lumbo.films import hospitals as hospitals_2
 from lumbo.films_1 import hospitals
 from lumbo.learning import evaluation, models, training
 
@@ -57,3 +59,169 @@ def test_the_stored_ablation_is_complete_and_of_today(root):
     wanted = {job.name for job in jobs.of_seed(what, 0) if job.network == "landmarks"}
     for films in ("canonical", "as stored"):
         assert {row["model"] for row in rows if row["films"] == films} == wanted
+
+
+# ---------------------------------------------------------------- the yardstick: likeness.py, plain.py, hardness.py
+
+
+@pytest.fixture(scope="module")
+def few_films():
+    """Twelve small films 2.0 of one hospital."""
+    return hospitals_2.film_set(hospitals_2.hospital("aspen"), "test", 0, 12, 64)
+
+
+def test_plates_are_where_the_landmarks_are(benchmark):
+    """L1 of all bodies is L1 of the landmarks, and the first of a set are the same for any number."""
+    likeness, where = benchmark("likeness"), hospitals_2.hospital("fir")
+    seen = hospitals_2.visit(where, "test", 0, 1)
+    np.testing.assert_allclose(likeness.corners_mm(seen.spines)[:, 4, :2], seen.spines.landmarks_mm[:, 2:4])
+    bodies, field = likeness.bodies_px(where, "test", 0, 70)
+    films = hospitals_2.draw(where, "test", 0, 1, 256, n=6)
+    np.testing.assert_allclose(bodies[64:, 4, :2], films.landmarks_px[:, 2:4], atol=1e-6)
+    assert bodies.shape == (70, 14, 4, 2)
+    y, x = np.mgrid[:256, :208]
+    for film, (low, high) in zip(films.films, field[64:]):
+        outside = (x < low[0] - 1) | (x > high[0] + 1) | (y < low[1] - 1) | (y > high[1] + 1)
+        assert not outside.any() or np.median(film[outside]) < np.median(film[~outside])  # collimated
+
+
+def test_intervals_hold_what_they_should(benchmark):
+    likeness = benchmark("likeness")
+    found = likeness.interval(np.random.default_rng(0).normal(5, 2, 400), np.mean)
+    assert found["high"] - found["low"] == pytest.approx(2 * 1.96 * 2 / 20, rel=0.15)
+    assert likeness.interval(np.array([1.0, np.nan, 1.0])) == {"value": 1, "low": 1, "high": 1}
+    ten = likeness.of_ten(np.random.default_rng(0).normal(0, 1, (400, 50, 50)), likeness.mean_varies)
+    assert ten["value"] == pytest.approx(10**-0.5, rel=0.05)  # the noise of a mean of ten
+
+
+def test_likeness_has_a_row_for_every_number_of_the_real_films(benchmark):
+    """On invented measurements, so that nothing need be drawn."""
+    likeness, rng = benchmark("likeness"), np.random.default_rng(0)
+    rows = [*likeness.of_films(), *likeness.of_plates(), *likeness.of_squares(None), *likeness.of_grid()]
+    rows += likeness.of_bones()
+    names = [row["what"] for row, _ in rows]
+    known = calibration.real_details()
+    assert len(names) == len(set(names)) and set(calibration.real_films()) <= set(names)
+    wanted = {f"{level}.{name}" for level in likeness.LUMBAR for name in known["anatomy"][level]}
+    assert wanted | {"S1.peak", "L1.clear", "L3.mean_varies", "disc_deg.within"} <= set(names)
+    shapes = {"grid": (6, 6)} | {f"{plate}.square": (96, 96) for plate in likeness.PLATES}
+    shapes |= {f"bones.{name}": (5,) for name in ("height", "disc", *known["anatomy"]["L1"])}
+    shapes |= dict.fromkeys([*calibration.real_films(), "grey_at_s1", "spacing", "in_view"], ())
+    shapes |= {f"{plate}.{what}": () for plate in likeness.PLATES for what in ("peak", "contrast")}
+    invented = {name: rng.random((12, *shape)) for name, shape in shapes.items()}
+    for _, measure in rows:
+        found = measure(invented)
+        assert found["low"] <= found["value"] <= found["high"]
+
+
+def test_heat_maps_are_read_where_they_were_drawn(benchmark):
+    plain = benchmark("plain")
+    points = torch.from_numpy(np.random.default_rng(0).uniform(20, 180, (3, 5, 2))).float()
+    heat = plain.heat_maps(points, (64, 52))
+    assert heat.max() <= 1 and (heat.amax((2, 3)) > 0.7).all()
+    assert (
+        plain.read(heat) - points
+    ).abs().max() < 0.2  # px of the film, of which a pixel of the map is four
+    corner = plain.read(plain.heat_maps(torch.tensor([[[-9.0, 500.0]] * 5]), (64, 52)))
+    assert corner.isfinite().all()
+
+
+def test_the_plain_network_learns_and_keeps_its_best(benchmark, few_films):
+    plain = benchmark("plain")
+    reports, models = [], [plain.build(0) for _ in range(2)]
+    best = [
+        plain.fit(model, few_films, few_films, 40, 0, lambda step, off_px: reports.append((off_px, step)))
+        for model in models
+    ]
+    assert best[0] == best[1] == min(reports)[1] and reports[:20] == reports[20:]
+    found = plain.predict(models[0], few_films.films)
+    off = np.linalg.norm(plain.five(found) - plain.five(few_films.rated_landmarks_px), axis=-1)
+    assert off.mean() == pytest.approx(min(reports)[0]) and off.mean() < 0.8 * reports[0][0]
+    assert (found[:, 4] == found[:, 5]).all() and np.array_equal(plain.six(plain.five(found)), found)
+
+
+def test_errors_are_millimetres_in_the_patient(benchmark, few_films):
+    hardness, where = benchmark("hardness"), hospitals_2.hospital("aspen")
+    off = few_films.rated_landmarks_px + [3.0, -4.0]
+    room = where.scanner
+    usual = 5 * few_films.pixel_mm * (room.source_mm - room.object_mm) / room.source_mm
+    found = hardness.off_mm(off, few_films, {"aspen": where})
+    np.testing.assert_allclose(found, np.repeat(usual[:, None], 5, 1))
+    plate = few_films.landmarks_px[:, 1] - few_films.landmarks_px[:, 0]
+    away = few_films.landmarks_px + 0.75 * plate[:, None]
+    np.testing.assert_allclose(hardness.missed(away, few_films.landmarks_px, 0), 0.75)
+    measured = hardness.measure(away, few_films, {"aspen": where})
+    assert measured["missed"]["S1"]["value"] == 1.0 and set(measured["mae_deg"]) == {"SS", "PT", "PI", "LL"}
+    together = hardness.measure(
+        np.zeros((12, 6, 2)), few_films, {"aspen": where}
+    )  # a network that finds nothing
+    assert np.isfinite(together["mae_deg"]["LL"]["value"])
+
+
+def test_a_shard_is_made_once_and_again_for_other_films(benchmark, tmp_path, monkeypatch):
+    hardness, made = benchmark("hardness"), []
+
+    def make(*arguments):
+        made.append(arguments)
+        return [{"what": "x"}]
+
+    for films in ("aa", "aa", "bb"):
+        monkeypatch.setattr(hardness, "stamp", lambda films=films: {"films": films})
+        assert hardness.keep(tmp_path, "few-x", make, 1, 2) == [{"what": "x"}]
+    assert made == [(1, 2)] * 2
+
+
+def test_draws_are_put_together(benchmark):
+    hardness, number = benchmark("hardness"), {"low": 0.0, "high": 99.0}
+    rows = [
+        {"network": "plain", "hospital": "aspen", "films": n, "draw": draw, "steps": 9, "best_step": 9}
+        | {name: {**number, "value": error} if "mm" in name else {"S1": number | {"value": 0.5}} for name in hardness.MEASURED}
+        for n, errors in ((150, (10.0, 12.0)), (15, (30.0, 48.0)))
+        for draw, error in enumerate(errors)
+    ]  # fmt: skip
+    fifteen, many, times = hardness.over_draws(rows)
+    assert fifteen["mean_mm"] == {"value": 39.0, "low": 30.0, "high": 48.0} and many["draws"] == 2
+    assert times["ratio"] == {"value": 3.5, "low": 3.0, "high": 4.0}
+    assert hardness.over_draws(rows[:1])[0]["mean_mm"] == rows[0]["mean_mm"]  # one draw keeps its interval
+
+
+def test_what_is_collected_is_read_as_marks(benchmark, tmp_path, monkeypatch):
+    hardness = benchmark("hardness")
+    stamp = {"version": "2.0", "specs": "aa", "films": "bb"}
+    monkeypatch.setattr(hardness, "stamp", lambda: stamp)
+    row = {"what": "x", "mean_mm": {"value": 3.0, "low": 2.0, "high": 4.0}}
+    for mark in set(calibration.MARKS) - {"few"}:
+        hardness.keep(tmp_path, f"{mark}-1", lambda: [row])
+    (tmp_path / "bands-2.json").write_text(json.dumps({"stamp": {}, "rows": [row, row]}))
+    path = tmp_path / "to" / "marks.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps(hardness.collect(tmp_path)))
+    found = calibration.marks(path)
+    assert found["bands"] == found["other"] == [row] and found["few"] == [] and found["version"] == "2.0"
+
+
+def test_every_group_of_factors_is_left_out_once(benchmark):
+    hardness = benchmark("hardness")
+    left_out = [name for what, setting in hardness.settings() for name in setting.without]
+    assert sorted(left_out) == sorted(hardness.variety.factors())
+    assert [what for what, _ in hardness.settings()][:2] == ["dial 1", "dial 1.5"]
+
+
+def test_a_patch_for_the_flat_package_is_put_on_and_taken_off(benchmark, tmp_path, monkeypatch):
+    hardness = benchmark("hardness")
+    patch = tmp_path / "patch.py"
+    patch.write_text(
+        "from lumbo import shapes, radiograph, hospitals, store\n"
+        "was = radiograph.develop\n"
+        "def install(strength):\n"
+        "    radiograph.develop = lambda *given: was(*given) * (1 - strength / 2)\n"
+        "    hospitals._CODE = store.content_key([strength])\n"
+    )
+    monkeypatch.setattr(hardness, "STRANGE", 1)
+    kinds = dict(hardness.strange_films(patch))
+    assert all(kind.startswith("films 1.0") for kind in kinds)  # none of them is of films 2.0
+    plain, half, dark = (films.films.astype(float) for films in kinds.values())
+    np.testing.assert_allclose(half, plain / 2, atol=1)
+    np.testing.assert_allclose(dark, plain / 4, atol=1)
+    assert list(dict(hardness.strange_films(None))) == ["films 1.0"]
+    assert not hasattr(hardness.films_1.hospitals, "_CODE")

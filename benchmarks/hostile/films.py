@@ -27,7 +27,7 @@ from hostile.trials import (
 )
 from hostile.world import PX, here
 
-from lumbo.films import anatomy, archive, calibration, hospitals, populations, radiograph
+from lumbo.films import anatomy, archive, calibration, hospitals, plates, populations, radiograph
 from lumbo.films.hospitals import FilmSet
 from lumbo.specs import Range
 
@@ -112,6 +112,16 @@ def film_doors() -> Iterator[Door]:
         {"films": rng().random((1, 256, 208))},
         more={"films": {"low": np.ones((1, 128, 104))}},
         spared={"films": {*COLUMNS, "one infinity"}},
+    )
+    across = {"films": rng().random((1, 60, 50)), "plates_px": np.array([[[20.0, 30.0], [32.0, 33.0]]])}
+    short = {"no length": np.ones((1, 2, 2)), "a light year away": across["plates_px"] + 1e16}
+    for look in (plates.plate_profile, plates.plate_squares):
+        yield asks(look, across, more={"plates_px": short}, spared={"films": COLUMNS})
+    yield asks(
+        plates.around_s1,
+        across | {"below": [-1.0, 0.5], "behind": [0.0]},
+        more={"plates_px": short},
+        spared={"films": COLUMNS, "below": {"a rank less"}, "behind": {"a rank less"}},
     )
 
 

@@ -1,5 +1,6 @@
 """Doors of the ground: angles, specifications, files."""
 
+import json
 import warnings
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -119,6 +120,15 @@ def spec_doors() -> Iterator[Door]:
         lambda folder: calibration.hardness(folder / "hardness.json"),
         here().texts,
         on("hardness.json", but(TEXT | TORN, "an empty list")),
+    )
+    row = {"what": "an error", "value": 1.0, "low": 0.5, "high": 2.0}
+    marks = {"version": "2.0", "specs": "aa", "films": "bb"} | {mark: [row] for mark in calibration.MARKS}
+    store.write_atomic(here().texts / "marks.json", json.dumps(marks).encode())
+    yield opens(
+        "films.calibration.marks",
+        lambda folder: calibration.marks(folder / "marks.json"),
+        here().texts,
+        on("marks.json", TEXT | TORN),
     )
 
 

@@ -136,15 +136,15 @@ def _real() -> dict:
     return store.read_toml(files("data_synth").joinpath("real_films.toml"))
 
 
-def _check_measured(field: str, found: Any, least: float) -> None:
-    """Check every number of a row that stands with its interval, at any depth."""
+def _check_measured(field: str, found: Any, least: float, depth: int = 3) -> None:
+    """Check every number of a row that stands with its interval, in the row's tables and in theirs."""
     if not isinstance(found, dict):
         return
     if "value" in found:
         low, value, high = (number(f"{field}.{k}", found.get(k), least) for k in ("low", "value", "high"))
         require(low <= high, f"{field}.high", high, f"at least {low}, its low end")
-    for name, part in found.items():
-        _check_measured(f"{field}.{name}", part, least)
+    for name, part in found.items() if depth else ():
+        _check_measured(f"{field}.{name}", part, least, depth - 1)
 
 
 def _spectral_slope(films):

@@ -9,9 +9,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lumbo.errors import array
+from lumbo.errors import array, require
 
 __all__ = [
+    "FARTHEST_PX",
     "stretch",
     "sample",
     "Profile",
@@ -24,7 +25,9 @@ __all__ = [
     "levels_apart",
 ]
 
+FARTHEST_PX = 1e6  # from the film, that a plate may lie
 _PEAK, _BESIDE, _FAR = 0.12, (0.2, 0.4), 0.6  # where the line across a plate is read, in plate lengths
+_STEP = 0.05  # how often it is read, as it was on the real films: the brightest of more places is brighter
 _SQUARE, _SQUARE_PX = 2.2, 96  # width of a square around a plate, in plate lengths and in pixels
 
 
@@ -61,15 +64,16 @@ class Profile(NamedTuple):
 
 
 def plate_profile(films: np.ndarray, plates_px: np.ndarray) -> Profile:
-    """Look across plates: the grey along their normal, averaged over their middle 60 %.
+    """Look across plates: the grey along their normal, averaged over their middle 60 %, at every twentieth of their length.
 
     films : (n, height, width), as `stretch` leaves them
 
     ``peak`` is the brightest within 0.12 plate lengths, minus the mean of 0.2 to 0.4 on both sides; ``contrast``
     the largest minus the smallest within 0.6; ``grey`` the mean within 0.12.
     """
-    across = np.linspace(-_FAR, _FAR, 121)
-    line = sample(films, _places(_checked(films, plates_px), np.linspace(-0.3, 0.3, 31), across)).mean(2)
+    films, plates_px = _checked(films, plates_px)
+    across = np.arange(-round(_FAR / _STEP), round(_FAR / _STEP) + 1) * _STEP
+    line = sample(films, _places(plates_px, np.linspace(-0.3, 0.3, 31), across)).mean(2)
     near = abs(across) <= _PEAK + 1e-9
     beside = (abs(across) >= _BESIDE[0] - 1e-9) & (abs(across) <= _BESIDE[1] + 1e-9)
     peak = line[:, near].max(1) - line[:, beside].mean(1)
@@ -83,8 +87,9 @@ def plate_squares(films: np.ndarray, plates_px: np.ndarray) -> np.ndarray:
 
     films : (n, height, width), as `stretch` leaves them
     """
+    films, plates_px = _checked(films, plates_px)
     along = np.linspace(-_SQUARE / 2, _SQUARE / 2, _SQUARE_PX)
-    squares = sample(films, _places(_checked(films, plates_px), along, along))
+    squares = sample(films, _places(plates_px, along, along))
     return squares - squares.mean((1, 2), keepdims=True)
 
 
@@ -94,7 +99,10 @@ def around_s1(films: np.ndarray, plates_px: np.ndarray, below, behind) -> np.nda
     films : (n, height, width), as `stretch` leaves them
     below, behind : how far below and behind, in lengths of that plate.  Returns (n, len(below), len(behind)).
     """
-    plates_px = _checked(films, plates_px)
+    films, plates_px = _checked(films, plates_px)
+    below, behind = (
+        array(name, far, ("n",), -1e3, 1e3) for name, far in (("below", below), ("behind", behind))
+    )
     level = plates_px.mean(1, keepdims=True) + _long(plates_px)[:, None, None] * [[[-0.5, 0], [0.5, 0]]]
     points = _places(level, behind, below)
     outside = (points < 0) | (points > np.array(films.shape[:0:-1]) - 1)
@@ -179,10 +187,13 @@ def _places(plates_px, along, across):
     return plates_px.mean(1)[:, None, None] + along[..., None] * plate + across[..., None] * down
 
 
-def _checked(films, plates_px) -> np.ndarray:
-    """Return plates as an array of one a film, or raise `InputError`."""
-    array("films", films, ("n", "height", "width"))
-    return array("plates_px", plates_px, (len(films), 2, 2))
+def _checked(films, plates_px) -> tuple[np.ndarray, np.ndarray]:
+    """Return films and a plate on each as arrays, or raise `InputError`."""
+    films = array("films", films, ("n", "height", "width"))
+    require(min(films.shape[1:]) > 1, "films", films.shape, "films of 2 x 2 pixels at least")
+    plates_px = array("plates_px", plates_px, (len(films), 2, 2), -FARTHEST_PX, FARTHEST_PX)
+    require(bool((_long(plates_px) > 0).all()), "plates_px", "both ends in one place", "plates with a length")
+    return films, plates_px
 
 
 def _long(plates: np.ndarray) -> np.ndarray:

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from lumbo.errors import InputError
-from lumbo.films import hospitals
-from lumbo.films.calibration import film_statistics, hardness, real_films, yardstick
+from lumbo.films import anatomy, calibration, hospitals
+from lumbo.films.calibration import film_statistics, hardness, marks, real_details, real_films, yardstick
+from lumbo.films_1 import hospitals as hospitals_1
 
 SHAPE = 256, 208
 FIRST_FIVE = list(hospitals.hospitals())[:5]  # aspen, birch, cedar, dogwood, elm: those with a cone
@@ -143,6 +144,25 @@ def test_the_range_is_narrow_enough_to_exclude_something(medians):
         assert len(outside) >= 3
 
 
+def test_what_else_is_known_of_real_films_is_complete():
+    known, lumbar = real_details(), set(anatomy.LEVELS[:5])
+    assert set(known) == {
+        "plates", "grey_at_s1", "squares", "grid", "spacing", "vertebrae_labelled", "anatomy", "levels"
+    }  # fmt: skip
+    assert set(known["plates"]) == set(known["squares"]) == lumbar | {"S1"}
+    assert set(known["anatomy"]) == lumbar | {"source"}
+    for plate in known["plates"].values():
+        assert 0 <= plate["clear"] <= 1
+        assert all(
+            plate[name]["p10"] < plate[name]["median"] < plate[name]["p90"] for name in ("peak", "contrast")
+        )
+    grid = known["grid"]
+    for name in ("mean", "sd"):
+        assert np.shape(grid[name]) == (len(grid["below"]), len(grid["behind"]))
+    assert sum(known["vertebrae_labelled"]["share"]) == pytest.approx(1, abs=0.01)
+    assert not set(known) & set(real_films())
+
+
 # ---------------------------------------------------------------- the yardstick of hardness
 
 
@@ -156,13 +176,13 @@ def test_the_yardstick_has_bands_and_sources():
         assert study["source"].strip() and set(study["degrees"]) <= {"SS", "PT", "PI", "LL"}
 
 
-# Where the stored measurement lies below a band, by how many degrees at most: the network of the book errs less than
-# the published ones.  The films were frozen before it was known; an entry goes when a stored run makes it wrong.
+# Where films 1.0 lie below a band, by how many degrees at most: the network of the book errs less than
+# the published ones.  They were frozen before it was known; an entry goes when a stored run makes it wrong.
 BELOW = {(450, "SS"): 0.2, (450, "PT"): 0.1, (1400, "LL"): 0.6}
 
 
-def test_the_hardness_of_the_films_lies_in_the_bands():
-    """The stored measurement of `benchmarks/hardness.py`, on films of the frozen specifications."""
+def test_the_hardness_of_films_1_lies_in_the_bands():
+    """What was measured on them, frozen as they are."""
     results = {(row["hospital"], row["films"]): row for row in hardness()}
     for band in yardstick()["bands"]:
         row = results["aspen", band["films"]]
@@ -174,7 +194,7 @@ def test_the_hardness_of_the_films_lies_in_the_bands():
         assert min(rated, key=rated.get) == "PT"
         assert np.mean(row["mean_of_training"]) > 2 * np.mean(row["rated"])  # the film must be looked at
         assert np.mean(row["truth"]) < np.mean(row["rated"])
-        assert row["specs"] == hospitals.frozen()["specs"]
+        assert row["specs"] == hospitals_1.frozen()["specs"]
     few, many = (results["aspen", band["films"]]["rated"] for band in yardstick()["bands"])
     assert (np.array(many) < few).all()  # more films, smaller errors
 
@@ -194,3 +214,55 @@ def test_a_hardness_file_that_is_torn_is_refused(tmp_path):
     with pytest.raises(InputError, match="hardness.json.0..rated: got .*numbers of shape"):
         torn.write_text(json.dumps([hardness()[0] | {"rated": [1, "a", 3, 4]}]))
         hardness(torn)
+
+
+# ---------------------------------------------------------------- the five marks
+
+
+def measured(value=1.0, low=0.5, high=1.5):
+    return {"value": value, "low": low, "high": high}
+
+
+def file_of_marks(folder, **changes):
+    """A file as `benchmarks/hardness.py collect` writes it, with other parts where they are given."""
+    rows = {
+        mark: [{"what": "a number", "mean_mm": measured(), "of": {"S1": measured()}}]
+        for mark in calibration.MARKS
+    }
+    path = folder / "marks.json"
+    path.write_text(json.dumps({"version": "2.0", "specs": "aa", "films": "bb", **rows, **changes}))
+    return path
+
+
+def test_marks_are_read(tmp_path):
+    found = marks(file_of_marks(tmp_path, likeness=[{"what": "slope", **measured(-2.5, -2.6, -2.4)}]))
+    assert found["few"][0]["mean_mm"]["value"] == 1.0 and found["likeness"][0]["low"] == -2.6
+
+
+@pytest.mark.parametrize(
+    "changes, named",
+    [
+        ({"version": ""}, "version"),
+        ({"specs": 3}, "specs"),
+        ({"few": {}}, "few"),
+        ({"few": [3]}, r"few\[0\]"),
+        ({"few": [{"mean_mm": measured()}]}, r"few\[0\].what"),
+        ({"few": [{"what": "x", "mean_mm": {"value": 1.0, "low": 0.5}}]}, r"few\[0\].mean_mm.high"),
+        ({"few": [{"what": "x", "mean_mm": measured(low=-1.0)}]}, r"few\[0\].mean_mm.low"),
+        ({"few": [{"what": "x", "mean_mm": measured(low=2.0)}]}, r"few\[0\].mean_mm.high"),
+        ({"levels": [{"what": "x", "S1": {"a_level": measured("a")}}]}, r"levels\[0\].S1.a_level.value"),
+        ({"likeness": [{"what": "x", **measured(float("nan"))}]}, r"likeness\[0\].value"),
+        ({"more": 1}, "more"),
+    ],
+)
+def test_marks_that_are_none_are_refused(tmp_path, changes, named):
+    with pytest.raises(InputError, match=named):
+        marks(file_of_marks(tmp_path, **changes))
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", "[" * 9999])
+def test_a_torn_file_of_marks_is_refused(tmp_path, text):
+    path = tmp_path / "marks.json"
+    path.write_text(text)
+    with pytest.raises(InputError, match="marks.json"):
+        marks(path)
