@@ -20,15 +20,15 @@ def set_up(scenes) -> None:
     gvxr.setDetectorRightVector(-1, 0, 0)
     height, width = (int(size) for size in scenes["shape"])
     gvxr.setDetectorNumberOfPixels(width, height)
-    gvxr.setDetectorPixelSize(float(scenes["pixel_mm"]), float(scenes["pixel_mm"]), "mm")
     gvxr.setMonoChromatic(60, "keV", 1)
 
 
 def read(scenes) -> list[tuple]:
-    """Each scene as (central ray, [(attenuation per mm, vertices, faces)]), in the lists that gVirtualXray takes."""
+    """Each scene as (central ray, pixel, [(attenuation per mm, vertices, faces)]), in the lists that gVirtualXray takes."""
     return [
         (
             [float(value) for value in center],
+            float(pixel_mm),
             [
                 (
                     float(mu),
@@ -38,16 +38,17 @@ def read(scenes) -> list[tuple]:
                 for j, mu in enumerate(scenes[f"{i}.mu"])
             ],
         )
-        for i, center in enumerate(scenes["center_mm"])
+        for i, (center, pixel_mm) in enumerate(zip(scenes["center_mm"], scenes["pixel_mm"]))
     ]
 
 
-def load(center_mm, meshes, tube_mm: float, detector_mm: float) -> None:
+def load(center_mm, pixel_mm, meshes, tube_mm: float, detector_mm: float) -> None:
     """Put one patient between tube and detector."""
     x, z = center_mm
     gvxr.removePolygonMeshesFromXRayRenderer()
     gvxr.removePolygonMeshesFromSceneGraph()
     gvxr.setSourcePosition(x, tube_mm, z, "mm")
+    gvxr.setDetectorPixelSize(pixel_mm, pixel_mm, "mm")
     gvxr.setDetectorPosition(x, -detector_mm, z, "mm")
     for j, (mu, vertices, faces) in enumerate(meshes):
         gvxr.makeTriangularMesh(f"{j}", vertices, faces, "mm")

@@ -1,10 +1,10 @@
 """How real and how hard films 2.0 are, beside real films: the yardstick, five marks.
 
     python benchmarks/hardness.py likeness               # 2 minutes; every number of real_films.toml, ours beside it
-    python benchmarks/hardness.py few --all --part 1/2   # 25 each; 15 to 960 films of one hospital
+    python benchmarks/hardness.py few --all --part 1/2   # 27 each; 15 to 960 films of one hospital
     python benchmarks/hardness.py few --all --part 2/2
     python benchmarks/hardness.py bands                  # 25; 450 and 1,400 films beside published accuracies
-    python benchmarks/hardness.py levels                 # 4, after bands; how often a plate is taken for another
+    python benchmarks/hardness.py levels                 # 5, after bands; how often a plate is taken for another
     python benchmarks/hardness.py other                  # 12; learnt on films 2.0 or 1.0, measured on other films
     python benchmarks/hardness.py collect                # all of it into data_synth/reference/hardness.json
 
@@ -38,6 +38,7 @@ from likeness import SEED, bodies_px, contact_sheet, interval, likeness, rounded
 
 from lumbo import films_1, store
 from lumbo.angles import ANGLES, lumbopelvic_angles
+from lumbo.errors import require
 from lumbo.films import calibration, hospitals, radiograph, variety
 from lumbo.films.hospitals import FilmSet, Hospital, pool
 from lumbo.films.variety import AS_MEASURED, Setting
@@ -91,13 +92,14 @@ def find(model: nn.Module, films: np.ndarray) -> np.ndarray:
 
 def keep_weights(path: Path, model: nn.Module) -> None:
     """Write the weights of either network."""
-    store.save_tensors(path, {name: value.numpy() for name, value in model.state_dict().items()}, {})
+    store.save_tensors(path, {name: value.numpy() for name, value in model.state_dict().items()}, stamp())
 
 
 def read_weights(path: Path, network: str) -> nn.Module:
-    """Read what `keep_weights` wrote."""
+    """Read what `keep_weights` wrote, of today's films."""
     model = plain.build(0) if network == "plain" else models.build("landmarks", 0)
-    arrays, _ = store.load_tensors(path)
+    arrays, note = store.load_tensors(path)
+    require(note == stamp(), str(path), "learnt on other films", "weights that `bands` left today")
     model.load_state_dict({name: torch.from_numpy(value) for name, value in arrays.items()})
     return model
 
@@ -272,12 +274,11 @@ def patched(path: Path, strength: float) -> Iterator[None]:
 
 @cache
 def stamp() -> dict[str, str]:
-    """Version and specifications of the films, and a digest of some of them: whatever changes films changes it."""
+    """Digests of the specifications and of some films: whatever changes films changes them."""
     some = [
         hospitals.draw(where, "test", SEED, 0, 256, n=4).films for where in hospitals.hospitals().values()
     ]
-    frozen = hospitals.frozen()
-    return {"version": frozen["version"], "specs": frozen["today"], "films": store.digest(some)}
+    return {"specs": hospitals.specification(), "films": store.digest(some)}
 
 
 def keep(folder: Path, name: str, make: Callable[..., list[dict]], *arguments: Any) -> list[dict]:
@@ -325,7 +326,7 @@ def collect(folder: Path) -> dict:
     rows["few"] = over_draws(rows["few"])
     for mark in rows:
         print(f"{mark}: {len(rows[mark])} rows")
-    return stamp() | rows
+    return {"version": hospitals.frozen()["version"]} | stamp() | rows
 
 
 def over_draws(rows: list[dict]) -> list[dict]:

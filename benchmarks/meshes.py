@@ -5,6 +5,7 @@ along y as lumbo draws its solid there, so what thins out towards its outline is
 tube less another, and a bent one is swept with mitred joints.  Only lung and the grain of tissue are no meshes.
 """
 
+from collections.abc import Callable
 from functools import cache, reduce
 
 import numpy as np
@@ -17,11 +18,13 @@ SHARES = (1 - np.cos(np.linspace(0, np.pi, 9))) / 2  # points of a curved edge, 
 RINGS = (1.0, 0.993, 0.975, 0.94, 0.88, 0.78, 0.6, 0.3, 0.0)
 DEPTHS_MM = np.array([0.0, 0.15, 0.45, 1.0, shapes.SHELL_MM])  # in the shell of a prism
 SIDES = 16  # of a round rod or tube
+CAP = np.linspace(-85, 0, 5)  # rings of its end, degrees
+BACK = 0.95  # power by which the trunk falls towards the back, as in `radiograph`
 
 
-def patient(solids: list[shapes.Solid], trunk: shapes.Trunk, i: int) -> list[tuple[tuple, tuple]]:
+def patient(solids: list[shapes.Solid], trunk: shapes.Trunk, i: int) -> list[tuple[tuple[float, ...], tuple]]:
     """Meshes of the i-th patient: (what 1 mm adds to the (soft, bone) maps, mesh); equal ones in one mesh."""
-    parts = {(1.0, 0.0): [loft(trunk, i)]}
+    parts: dict[tuple[float, ...], list] = {(1.0, 0.0): [loft(trunk, i)]}
     for solid in solids:
         for density, mesh in _MESHES[type(solid)](solid, i):
             share = tuple(round(float(density * each), 5) for each in solid.material)
@@ -33,16 +36,17 @@ def prisms(solid: shapes.Prisms, i: int):
     """Yield the density and mesh of each prism, then of the shell under each of its edges."""
     n, k, m = solid.corners_mm.shape[:3]
     y, half, density = _of(i, (n, k), solid.y_mm, solid.half_width_mm, solid.density)
-    shell, sag, skew = _of(i, (n, k, m), solid.shell, solid.sag_mm, solid.skew)
+    shell, sag, skew, nearer = _of(i, (n, k, m), solid.shell, solid.sag_mm, solid.skew, solid.nearer_mm)
     taper = np.array(solid.taper_mm)
     for j in np.flatnonzero(density):
         edges = _Edges(solid.corners_mm[i, j], sag[j], skew[j])
+        plane = np.linalg.lstsq(np.insert(edges.corners, 2, 1.0, -1), y[j] + nearer[j], rcond=None)[0]
         outline = edges.outline()
         rings = edges.middle + np.multiply.outer(RINGS if taper.any() else (1.0, 0.0), outline - edges.middle)
-        yield density[j], _slab(rings, True, y[j], half[j] * edges.profile(rings, taper))
+        yield density[j], _slab(rings, True, plane, half[j] * edges.profile(rings, taper))
         for edge in np.flatnonzero(shell[j]):
             strip = edges.strip(edge)
-            yield shell[j, edge], _slab(strip, False, y[j], half[j] * edges.profile(strip, taper))
+            yield shell[j, edge], _slab(strip, False, plane, half[j] * edges.profile(strip, taper))
 
 
 def ellipsoids(solid: shapes.Ellipsoids, i: int):
@@ -74,7 +78,7 @@ def tubes(solid: shapes.Tubes, i: int):
 
 def loft(trunk: shapes.Trunk, i: int):
     """Mesh of the trunk without its lung: its outline every 10 mm of height."""
-    z = np.arange(trunk.knots_mm[0], trunk.knots_mm[-1] + 1, 10.0)
+    z, tall = np.arange(trunk.knots_mm[0], trunk.knots_mm[-1] + 1, 10.0), trunk.tall[i]
     front, back, width, widest = (
         radiograph._smooth_curve(z[None], trunk.knots_mm, values[i : i + 1])[0][:, None]
         for values in (trunk.front_mm, trunk.back_mm, trunk.width_mm, trunk.widest)
@@ -83,12 +87,17 @@ def loft(trunk: shapes.Trunk, i: int):
     ridge = back + (front - back) * widest
     ahead = (1 - out**2) ** (1 / trunk.taper[i]) * (1 - trunk.fat[i] * out)
     x = np.concatenate([ridge + (back - ridge) * out[::-1], ridge + (front - ridge) * out[1:]], 1)
-    y = width / 2 * np.concatenate([(1 - out[::-1] ** 2) ** 0.75, ahead[1:]])
+    y = width / 2 * np.concatenate([(1 - out[::-1] ** 2) ** BACK, ahead[1:]])
     x, y = np.concatenate([x, x[:, -2:0:-1]], 1), np.concatenate([y, -y[:, -2:0:-1]], 1)
-    return _tube(np.stack([x, y, z[:, None] + 0 * x], -1))
+    return _tube(np.stack([x, y, z[:, None] * tall + 0 * x], -1))
 
 
-_MESHES = {shapes.Prisms: prisms, shapes.Ellipsoids: ellipsoids, shapes.Rods: rods, shapes.Tubes: tubes}
+_MESHES: dict[type, Callable] = {
+    shapes.Prisms: prisms,
+    shapes.Ellipsoids: ellipsoids,
+    shapes.Rods: rods,
+    shapes.Tubes: tubes,
+}
 
 
 def _of(i, shape, *fields):
@@ -138,8 +147,8 @@ class _Edges:
         off = at(first + SHARES * (last - first)) - self.middle
         way = _farthest(
             lambda way: (self._distance(self.middle + way[:, None] * off) >= 0).all(-1),
-            np.zeros(9),
-            np.ones(9),
+            np.zeros(len(SHARES)),
+            np.ones(len(SHARES)),
         )
         return self.middle + way[:, None] * off
 
@@ -163,9 +172,12 @@ def _farthest(held, start, end):
     return start
 
 
-def _slab(grid, closed, y, half):
-    """Both faces and the rim of a plate over a grid of (x, z) points (rows, columns, 2), `half` (rows, columns) thick."""
-    rows, columns = half.shape
+def _slab(grid, closed, plane, half):
+    """Both faces and the rim of a plate over a grid of (x, z) points (rows, columns, 2).
+
+    plane : y = a x + b z + c in its middle;  half : (rows, columns) of its thickness
+    """
+    (rows, columns), y = half.shape, grid @ plane[:2] + plane[2]
     near, far = (
         np.stack([grid[..., 0], y + side * half, grid[..., 1]], -1).reshape(-1, 3) for side in (1, -1)
     )
@@ -202,8 +214,8 @@ def _capsule(start, end, radius):
     side /= np.linalg.norm(side)
     across, along = _circle(SIDES)
     circle = np.outer(across, side) + np.outer(along, np.cross(axis, side))
-    climb = np.radians(np.linspace(-85, 85, 8))
-    foot = np.where(climb < 0, 0, length) + radius * np.sin(climb)
+    climb = np.radians(np.concatenate([CAP, -CAP[::-1]]))
+    foot = np.repeat([0, length], len(CAP)) + radius * np.sin(climb)
     return _tube(
         start + np.multiply.outer(foot, axis)[:, None] + radius * np.multiply.outer(np.cos(climb), circle)
     )
@@ -215,11 +227,13 @@ def _sweep(line, radius, soft):
     heading = heading / np.linalg.norm(heading, axis=-1, keepdims=True)
     joints = np.concatenate([heading[:1], heading]) + np.concatenate([heading, heading[-1:]])
     joints *= 2 / (joints**2).sum(-1, keepdims=True).clip(1)
-    climb = np.radians(np.linspace(-85, 0, 5))[:-1]
+    climb = np.radians(CAP[:-1])
     space = np.insert(heading, 1, 0.0, axis=-1)  # with y
     cap = radius * np.sin(climb)[:, None]
     middle = np.concatenate([line[0] + cap * space[0], line, line[-1] - cap[::-1] * space[-1]])
-    aside = np.concatenate([np.tile(heading[0], (4, 1)), joints, np.tile(heading[-1], (4, 1))])
+    aside = np.concatenate(
+        [np.tile(heading[0], (len(climb), 1)), joints, np.tile(heading[-1], (len(climb), 1))]
+    )
     size = np.concatenate([np.cos(climb), np.ones(len(line)), np.cos(climb[::-1])])[:, None]
     across, deep = _section(soft)
     wide, deep = radius * size * across, radius * size ** (2 if soft else 1) * deep

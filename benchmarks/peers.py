@@ -2,7 +2,8 @@
 
 gVirtualXray (BSD-3) draws triangle meshes with OpenGL.  It is installed into an environment of its own in lumbo's
 cache folder, and works here as lumbo does: on one thread of the processor.  Both draw the primary signal of the same
-solids, what both model, and take turns.  Then line integrals are compared pixel by pixel, at one energy.
+solids, all bones, bowel, muscles and the trunk but for its lung and grain, and take turns.  Then line integrals are compared
+pixel by pixel, at one energy.
 
 Lumbo draws each solid as seen at its middle depth; gVirtualXray follows every ray.  So films are compared twice: in
 the scanner of a hospital, and with the tube 100 m away, where rays are parallel and only the meshing differs.
@@ -21,6 +22,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import meshes
@@ -28,20 +30,21 @@ import numpy as np
 import torch
 
 from lumbo import store
-from lumbo.films import anatomy, hospitals, populations, radiograph, shapes
+from lumbo.films import bones, hospitals, radiograph, shapes, tissue
 
 PEER = "gvxr==2.1.0"
 WORKER = Path(__file__).with_name("gvxr_films.py")
 MODELLED = """
                                      lumbo                        gVirtualXray
-shapes                               prisms, ellipsoids, rods     any closed triangle mesh
+shapes                               prisms, ellipsoids, tubes    any closed triangle mesh
+what thins out towards its outline   yes                          as a lens-shaped mesh
 divergence inside one solid          no (drawn at one depth)      yes
 slot scanner                         yes                          no (cone or parallel beam)
 energies                             two effective                any spectrum
 noise, detector blur                 yes                          yes
 scatter, grid, heel                  yes                          no
 uneven soft tissue, lung             yes                          as meshes only
-exposure control, display, marker    yes                          no
+exposure control, display, text      yes                          no
 many patients in one call            yes                          no
 known landmarks and angles           yes                          no
 """
@@ -60,28 +63,33 @@ class Phantoms:
         return len(self.exposure.center_mm)
 
 
-def phantoms(n: int, long_side_px: int, source_mm: float | None = None) -> Phantoms:
-    """Draw `n` patients of Aspen in its scanner; without lung and uneven tissue, which are no meshes."""
+def phantoms(long_side_px: int, source_mm: float | None = None) -> Phantoms:
+    """Draw a chunk of patients of Aspen in its scanner; without lung and uneven tissue, which are no meshes."""
     where = hospitals.hospital("aspen")
     scanner = where.scanner if source_mm is None else replace(where.scanner, source_mm=source_mm)
-    rng = np.random.default_rng(0)
-    spines = anatomy.spines(populations.draw_mixture(where.mixture, n, rng), rng)
-    solids = [_few_densities(solid) for solid in shapes.solids(spines, np.zeros(n, bool), rng)]
-    trunk = shapes.trunk(spines, rng)
-    no_lung = replace(trunk, domes_mm=trunk.domes_mm + [0, 1e4])
-    return Phantoms(solids, no_lung, scanner, radiograph.aim(spines, scanner, long_side_px, rng))
+    seen = hospitals.visit(where, "test", 0, 0, long_side_px)
+    spines, vary = seen.spines, seen.vary
+    trunk = tissue.trunk(spines, vary)
+    solids = bones.skeleton(spines, np.zeros(len(spines), bool), vary) + tissue.contents(spines, vary)
+    return Phantoms(
+        [_few_densities(solid) for solid in solids],
+        replace(trunk, lung=0 * trunk.lung),
+        scanner,
+        radiograph.aim(spines, scanner, long_side_px, vary),
+    )
 
 
 def _few_densities(solid):
-    """Round densities to tenths where each solid has its own: gVirtualXray pays for each different one."""
-    return replace(solid, density=np.round(solid.density, 1)) if np.ndim(solid.density) else solid
+    """Round densities to fiftieths: gVirtualXray pays for each different one."""
+    names = ("density", "shell") if isinstance(solid, shapes.Prisms) else ("density",)
+    return replace(solid, **{name: np.round(np.multiply(getattr(solid, name), 50)) / 50 for name in names})
 
 
 def write_scenes(phantom: Phantoms, n: int, path: Path) -> int:
     """Write the first `n` patients as meshes; return the mean number of triangles of a patient."""
     scanner, exposure, triangles = phantom.scanner, phantom.exposure, 0
-    scenes = {
-        "center_mm": exposure.center_mm[:n], "shape": exposure.shape, "pixel_mm": exposure.pixel_mm,
+    scenes: dict[str, Any] = {
+        "center_mm": exposure.center_mm[:n], "shape": exposure.shape, "pixel_mm": exposure.pixel_mm[:n],
         "detector_mm": scanner.object_mm, "tube_mm": scanner.source_mm - scanner.object_mm,
     }  # fmt: skip
     for i in range(n):
@@ -106,7 +114,7 @@ def primary(phantom: Phantoms) -> torch.Tensor:
     """Draw the signal without scatter, what is timed."""
     soft, bone = radiograph.attenuation(phantom.solids, phantom.trunk, phantom.scanner, phantom.exposure)
     beam = zip(radiograph.WEIGHTS, radiograph.SOFT, radiograph.BONE)
-    return sum(weight * torch.exp(-mu * soft - more * bone) for weight, mu, more in beam)
+    return sum((weight * torch.exp(-mu * soft - more * bone) for weight, mu, more in beam), torch.zeros(()))
 
 
 class Unavailable(RuntimeError):
@@ -120,12 +128,12 @@ def peer_python() -> Path:
     if not (folder / ".ready").exists():
         quiet = ("--quiet", "--disable-pip-version-check")
         for command in (
-            [sys.executable, "-m", "venv", "--clear", folder],
-            [python, "-m", "pip", "install", *quiet, PEER],
+            [sys.executable, "-m", "venv", "--clear", str(folder)],
+            [str(python), "-m", "pip", "install", *quiet, PEER],
         ):
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode:
-                raise Unavailable(f"{PEER} cannot be installed: {_last_line(done.stderr)}")
+                raise Unavailable(f"{PEER} cannot be installed: {_reason(done.stderr)}")
         (folder / ".ready").touch()
     return python
 
@@ -141,28 +149,32 @@ class Peer:
                 command, env=os.environ | {"LP_NUM_THREADS": "0"}, text=True,
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors,
             )  # fmt: skip
+        assert self.process.stdin and self.process.stdout
+        self.ask, self.answers = self.process.stdin, self.process.stdout
 
     def draw(self) -> dict[str, float]:
         """Draw every scene once; return the seconds that loading and rendering took."""
         with suppress(BrokenPipeError):
-            print(file=self.process.stdin, flush=True)
-        for line in self.process.stdout:
+            print(file=self.ask, flush=True)
+        for line in self.answers:
             if line.startswith("SECONDS"):
                 return json.loads(line.removeprefix("SECONDS"))
-        raise Unavailable(f"{PEER} does not run: {_last_line(self.errors.read_text())}")
+        raise Unavailable(f"{PEER} does not run: {_reason(self.errors.read_text())}")
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
         with suppress(BrokenPipeError):
-            self.process.stdin.close()
+            self.ask.close()
         self.process.wait()
-        self.process.stdout.close()
+        self.answers.close()
 
 
-def _last_line(text: str) -> str:
-    return (text.strip().splitlines() or ["no message"])[-1]
+def _reason(text: str) -> str:
+    """The last line that speaks of an error; gVirtualXray tells more after it."""
+    lines = text.strip().splitlines() or ["no message"]
+    return ([line for line in lines if "Error" in line or "ERROR" in line] or lines)[-1].strip()
 
 
 def take_turns(phantom: Phantoms, n: int, repeats: int, folder: Path) -> tuple[float, float, float]:
@@ -175,7 +187,8 @@ def take_turns(phantom: Phantoms, n: int, repeats: int, folder: Path) -> tuple[f
             primary(phantom)
             ours = time.perf_counter() - began
             taken.append((ours / len(phantom), theirs["load"] / n, theirs["render"] / n))
-    return tuple(np.median(taken[1:], axis=0))  # the first turn warms both up
+    ours, load, render = np.median(taken[1:], axis=0)  # the first turn warms both up
+    return ours, load, render
 
 
 def compare(title: str, phantom: Phantoms, n: int, repeats: int, folder: Path) -> None:
@@ -203,7 +216,7 @@ def with_peer(options: argparse.Namespace) -> None:
     """Compare at the real distance and from 100 m."""
     with tempfile.TemporaryDirectory() as folder, mock.patch.object(radiograph, "GRAIN", (0.0, 0.0)):
         for title, source_mm in (("In a scanner of Aspen", None), ("Tube at 100 m", 1e5)):
-            phantom = phantoms(hospitals.CHUNK, options.long_side_px, source_mm)
+            phantom = phantoms(options.long_side_px, source_mm)
             compare(title, phantom, options.films, options.repeats, Path(folder))
 
 
@@ -219,7 +232,7 @@ def main() -> None:
     try:
         with_peer(options)
     except Unavailable as error:
-        print(f"Skipped.  {error}")
+        print(f"Skipped, gVirtualXray has drawn nothing.  {error}\nWhat it needs: {sys.argv[0]} --help")
 
 
 if __name__ == "__main__":

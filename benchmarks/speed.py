@@ -1,13 +1,16 @@
 """Where the time goes, measured side by side in one run: ``make bench``.
 
-Prints films drawn per second, the loop's cost over a bare loop, and what training clients at
-the same moment wins.  Medians, and medians of the ratios of runs that followed each other, since a
+Prints films drawn per second beside films 1.0, the memory that they need, the loop's cost over a bare loop, and what
+training clients at the same moment wins.  Medians, and medians of the ratios of runs that followed each other, since a
 machine's pace drifts; absolute times depend on the machine and its load.
 """
 
 import argparse
 import os
 import statistics
+import subprocess
+import sys
+import tempfile
 import time
 
 import numpy as np
@@ -15,10 +18,22 @@ import torch
 
 from lumbo import threads
 from lumbo.films import hospitals
+from lumbo.films_1 import hospitals as hospitals_1
 from lumbo.learning import federated, models, training
 from lumbo.learning.augment import draw_moves, move
 
 REPEATS = 5
+SLOWER = 3  # times as long as one of films 1.0 a film may take at most
+MEMORY = ((1, 256), (64, 256), (1, 1024))  # films and their pixels
+PEAK = """
+import sys
+from resource import RUSAGE_SELF, getrusage
+from lumbo.films import hospitals
+where, n, px = hospitals.hospital("aspen"), int(sys.argv[1]), int(sys.argv[2])
+before = getrusage(RUSAGE_SELF).ru_maxrss
+hospitals.film_set(where, "test", 0, n, px)
+print((getrusage(RUSAGE_SELF).ru_maxrss - before) / (2**20 if sys.platform == "darwin" else 2**10))
+"""
 STEPS, SERIES = 12, 25  # of the loop against a bare one: short, so that both see the same pace, and many
 
 
@@ -45,7 +60,9 @@ def bare_loop(model, data, plan, steps: int) -> None:
     films, landmarks = torch.from_numpy(data.films), torch.from_numpy(data.rated_landmarks_px).float()
     for step, index in zip(range(steps), training.batches(len(data), plan.batch, (0,))):
         rng = np.random.default_rng([0, 1, step])
-        moves = draw_moves(films[index].shape, rng, plan.turn_deg, plan.zoom, plan.shift, plan.contrast)
+        moves = draw_moves(
+            (len(index), *data.films.shape[1:]), rng, plan.turn_deg, plan.zoom, plan.shift, plan.contrast
+        )
         loss = model.loss(*move(films[index], landmarks[index], moves), rng)
         optimizer.param_groups[0]["lr"] = training.learning_rate(plan, step / steps)
         optimizer.zero_grad()
@@ -54,24 +71,46 @@ def bare_loop(model, data, plan, steps: int) -> None:
 
 
 def drawing(long_side_px: int) -> None:
-    """Films drawn, processed and rated a second; how the time grows with films and with pixels."""
-    where = hospitals.hospital("aspen")
+    """Films drawn, processed and rated a second, beside films 1.0; how the time grows with films and with pixels."""
 
-    def draw(chunks, px=long_side_px, workers=1):
+    def draw(chunks, px=long_side_px, workers=1, version=hospitals):
+        where = version.hospital("aspen")
         with threads.one_thread_each(workers) as pool:
-            list(pool.map(lambda chunk: hospitals.draw(where, "test", 0, chunk, px), range(chunks)))
+            list(pool.map(lambda chunk: version.draw(where, "test", 0, chunk, px), range(chunks)))
 
-    draw(2, workers=2)
-    taken = in_turn(REPEATS, one=lambda: draw(4), two=lambda: draw(4, workers=2), more=lambda: draw(8))
-    one, two = (
-        4 * hospitals.CHUNK / statistics.median(run[name] for run in taken) for name in ("one", "two")
+    works = {
+        "one": lambda: draw(2),
+        "old": lambda: draw(2, version=hospitals_1),
+        "two": lambda: draw(2, workers=2),
+        "more": lambda: draw(4),
+    }
+    for name in ("two", "old"):
+        works[name]()  # warms up
+    taken = in_turn(REPEATS, **works)
+    one, two, old = (
+        2 * hospitals.CHUNK / statistics.median(run[name] for run in taken) for name in ("one", "two", "old")
     )
-    print(f"films drawn a second: {one:.0f} with one worker, {two:.0f} with two")
+    print(
+        f"films drawn a second: {one:.0f} with one worker, {two:.0f} with two; of films 1.0 {old:.0f} with one"
+    )
+    print(
+        f"a film takes {ratio(taken, 'one', 'old'):.2f} x as long as one of films 1.0 (mark: at most {SLOWER} x)"
+    )
     print(f"twice the films take {ratio(taken, 'more', 'one'):.2f} x as long")
     sizes = {"half": long_side_px // 2, "full": long_side_px, "twice": 2 * long_side_px}
     taken = in_turn(REPEATS, **{name: (lambda px=px: draw(1, px)) for name, px in sizes.items()})
     steps = ratio(taken, "full", "half"), ratio(taken, "twice", "full")
     print(f"four times the pixels take {steps[0]:.2f} x, and again {steps[1]:.2f} x as long")
+
+
+def memory() -> None:
+    """Peak memory of film sets, each in a process and a cache of its own, beyond what the import takes."""
+    for n, px in MEMORY:
+        with tempfile.TemporaryDirectory() as folder:
+            environment = os.environ | {"LUMBO_CACHE": folder}
+            command = [sys.executable, "-c", PEAK, str(n), str(px)]
+            done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        print(f"{n} films at {px} px: {float(done.stdout):.0f} MiB at the peak, beside the program")
 
 
 def training_loop(network: str, sites) -> None:
@@ -116,18 +155,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--long-side-px", type=int, default=256)
     parser.add_argument("--films", type=int, default=240, help="training films of the largest hospital")
+    parser.add_argument("--drawing", action="store_true", help="only what draws films: nothing is trained")
     options = parser.parse_args()
     drawing(options.long_side_px)
+    memory()
+    if options.drawing:
+        return
     torch.set_num_threads(1)
     sites = []
     for where in hospitals.participants():
         n = max(
             16, options.films * where.patients["training"] // hospitals.participants()[0].patients["training"]
         )
-        train, held = (
-            hospitals.film_set(where, split, 0, m, options.long_side_px)
-            for split, m in (("training", n), ("validation", 16))
-        )
+        train = hospitals.film_set(where, "training", 0, n, options.long_side_px)
+        held = hospitals.film_set(where, "validation", 0, 16, options.long_side_px)
         sites.append(federated.Client(where.name, train, held))
     for network in models.NETWORKS:
         training_loop(network, sites)

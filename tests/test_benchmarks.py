@@ -2,13 +2,15 @@
 
 import importlib.util
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
+from lumbo.errors import InputError
 from lumbo.experiment import jobs, provenance
-from lumbo.films import calibration
+from lumbo.films import bones, calibration, radiograph, shapes, tissue
 from lumbo.films import hospitals as hospitals_2
 from lumbo.films_1 import hospitals
 from lumbo.learning import evaluation, models, training
@@ -187,7 +189,7 @@ def test_draws_are_put_together(benchmark):
 
 def test_what_is_collected_is_read_as_marks(benchmark, tmp_path, monkeypatch):
     hardness = benchmark("hardness")
-    stamp = {"version": "2.0", "specs": "aa", "films": "bb"}
+    stamp = {"specs": "aa", "films": "bb"}
     monkeypatch.setattr(hardness, "stamp", lambda: stamp)
     row = {"what": "x", "mean_mm": {"value": 3.0, "low": 2.0, "high": 4.0}}
     for mark in set(calibration.MARKS) - {"few"}:
@@ -197,7 +199,20 @@ def test_what_is_collected_is_read_as_marks(benchmark, tmp_path, monkeypatch):
     path.parent.mkdir()
     path.write_text(json.dumps(hardness.collect(tmp_path)))
     found = calibration.marks(path)
-    assert found["bands"] == found["other"] == [row] and found["few"] == [] and found["version"] == "2.0"
+    assert found["bands"] == found["other"] == [row] and found["few"] == [] and found["films"] == "bb"
+
+
+def test_weights_of_other_films_are_refused(benchmark, tmp_path, monkeypatch):
+    hardness = benchmark("hardness")
+    monkeypatch.setattr(hardness, "stamp", lambda: {"films": "aa"})
+    for network in hardness.BANDS:
+        model = hardness.plain.build(3) if network == "plain" else models.build("landmarks", 3)
+        hardness.keep_weights(tmp_path / network, model)
+        again = hardness.read_weights(tmp_path / network, network)
+        assert all(torch.equal(value, again.state_dict()[name]) for name, value in model.state_dict().items())
+    monkeypatch.setattr(hardness, "stamp", lambda: {"films": "bb"})
+    with pytest.raises(InputError, match="learnt on other films"):
+        hardness.read_weights(tmp_path / "plain", "plain")
 
 
 def test_every_group_of_factors_is_left_out_once(benchmark):
@@ -225,3 +240,91 @@ def test_a_patch_for_the_flat_package_is_put_on_and_taken_off(benchmark, tmp_pat
     np.testing.assert_allclose(dark, plain / 4, atol=1)
     assert list(dict(hardness.strange_films(None))) == ["films 1.0"]
     assert not hasattr(hardness.films_1.hospitals, "_CODE")
+
+
+# ---------------------------------------------------------------- meshes for gVirtualXray
+
+
+def volume(mesh):
+    vertices, faces = mesh
+    a, b, c = (vertices[faces[:, i]] for i in range(3))
+    return (np.cross(a, b) * c).sum() / 6
+
+
+def closed(mesh):
+    """Whether every edge of a triangle is that of another one, the other way round."""
+    edges = mesh[1][:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2)
+    return np.isin(edges @ [10**6, 1], edges @ [1, 10**6]).all()
+
+
+BOX = np.array([[[(15.0, 10), (-15, 10), (-15, -10), (15, -10)]]])
+LINE = np.array([[[(0.0, 0, 0), (30, 25, 40)]]])  # 50 mm as seen along y
+SOLIDS = {
+    "a box": (shapes.Prisms(BOX, 5.0, 10.0, 1.0, (0.0,) * 4, (0.0,) * 4, (0.0,) * 4), 30 * 20 * 20),
+    "a box with a shell": (
+        shapes.Prisms(BOX, 5.0, 10.0, 1.0, (0.5, 0, 0, 0), (0.0,) * 4, (0.0,) * 4),
+        30 * 20 * 20 + 0.5 * 30 * shapes.SHELL_MM * 20,
+    ),
+    "a box with a sunken edge": (
+        shapes.Prisms(BOX, 5.0, 10.0, 1.0, (0.0,) * 4, (3.0, 0, 0, 0), (0.0,) * 4, nearer_mm=(4.0, 0, 0, 4.0)),
+        (30 * 20 - 2 / 3 * 30 * 3) * 20,
+    ),
+    "an ellipsoid": (shapes.Ellipsoids(LINE[:, :, 1], np.array([[[9.0, 7, 5]]]), 30.0, -0.5), -0.5 * 4 / 3 * np.pi * 315),
+    "a soft ellipsoid": (
+        shapes.Ellipsoids(LINE[:, :, 1], np.array([[[9.0, 7, 5]]]), 30.0, 1.0, soft=True), 2 / 3 * np.pi * 315,
+    ),
+    "a rod": (
+        shapes.Rods(LINE[:, :, 0], LINE[:, :, 1], 4.0, 1.0),
+        np.pi * 16 * np.hypot(50, 25) + 4 / 3 * np.pi * 64,
+    ),
+    "a hollow tube": (
+        shapes.Tubes(LINE, 4.0, 1.0, 0.5), np.pi * 16 * 50 * 0.75 + 4 / 3 * np.pi * 64 * 0.875,
+    ),
+    "a soft tube": (shapes.Tubes(LINE, 4.0, 1.0, soft=True), 8 / 3 * 16 * 50 + np.pi * 64),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SOLIDS)
+def test_a_mesh_has_the_volume_of_its_solid(benchmark, name):
+    solid, wanted = SOLIDS[name]
+    meshes = list(benchmark("meshes")._MESHES[type(solid)](solid, 0))
+    assert all(closed(mesh) and volume(mesh) > 0 for _, mesh in meshes)
+    assert sum(density * volume(mesh) for density, mesh in meshes) == pytest.approx(wanted, rel=0.015)
+
+
+def test_meshes_hold_the_matter_that_is_drawn(benchmark, monkeypatch):
+    """Solid by solid and pixel by pixel added up, seen from so far that all is in its true size."""
+    meshes, where = benchmark("meshes"), hospitals_2.hospital("aspen")
+    monkeypatch.setattr(radiograph, "GRAIN", (0.0, 0.0))
+    seen = hospitals_2.visit(where, "test", 0, 0, 256)
+    n, room = len(seen.spines), replace(where.scanner, source_mm=1e7)
+    pixel_mm, z = 1.6, np.array([-260.0, 540.0])
+    center = np.tile([20.0, z.mean()], (n, 1))
+    shot = radiograph.Exposure(center, center, np.full(n, pixel_mm), pixel_mm, (640, 480))
+    trunk = tissue.trunk(seen.spines, seen.vary)
+    nobody = replace(trunk, width_mm=0 * trunk.width_mm)
+    solids = bones.skeleton(seen.spines, np.zeros(n, bool), seen.vary) + tissue.contents(
+        seen.spines, seen.vary
+    )
+    for solid in solids:
+        parts = list(meshes._MESHES[type(solid)](solid, 0))
+        assert all(closed(mesh) for _, mesh in parts)
+        each = [density * volume(mesh) for density, mesh in parts]
+        layer = int(solid.material[0] == 0)
+        drawn = radiograph.attenuation([solid], nobody, room, shot, 1)[layer].double().sum() * pixel_mm**2
+        assert sum(each) == pytest.approx(float(drawn) / solid.material[layer], abs=0.02 * np.abs(each).sum())
+    no_lung = replace(trunk, lung=0 * trunk.lung)
+    rows = radiograph.attenuation([], no_lung, room, shot, 1)[0, 0].double().sum(1) * pixel_mm**2
+    tall = z * trunk.tall[0]
+    there = abs(shot.center_mm[0, 1] + (319.5 - np.arange(640)) * pixel_mm - tall.mean()) < np.ptp(tall) / 2
+    assert volume(meshes.loft(no_lung, 0)) == pytest.approx(float(rows[there].sum()), rel=0.01)
+
+
+def test_why_the_peer_does_not_run_is_told(benchmark, monkeypatch, root):
+    monkeypatch.syspath_prepend(root / "benchmarks")
+    reason = benchmark("peers")._reason
+    assert (
+        reason("RuntimeError: no EGL\n\t- at line 195\n---- Destroy all the windows\n")
+        == "RuntimeError: no EGL"
+    )
+    assert reason("killed") == "killed" and reason("") == "no message"

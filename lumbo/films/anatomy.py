@@ -201,8 +201,7 @@ def _turns(patients, collapse, disc, vary):
     usual = np.array([16.9, 12.4, 12.4, 5.6, 0.6])  # of the 26 films from which the mean wedges come
     body = mean + vary("body.wedge_of_segment", n)[:, None] * (segments - usual)
     open_ = np.degrees(2 * np.arctan2(disc[:, :_LUMBAR], patients.size("body_depth")[:, None]))
-    least = -0.45 * open_  # a disc cannot close further than its plates touch
-    body = np.minimum(body, segments - least)
+    body = body.clip(segments - 0.75 * open_, segments + 0.45 * open_)  # a disc closes until its plates touch
     zero = np.zeros((n, _THORACIC))
     kyphosis = zero + _KYPHOSIS * vary("column.kyphosis", n)[:, None]
     wedge = np.concatenate([body, 0.7 * kyphosis], 1)

@@ -18,7 +18,7 @@ __all__ = ["skeleton", "bodies", "sacrum", "pelvis", "hips", "density"]
 _LUMBAR = 5
 _SIDES = np.array([1.0, -1.0])  # left, right
 # Density of the plates' rims from L5 to T4.
-_RIM = np.array([0.055, 0.08, 0.075, 0.06, 0.035, 0.03, 0.03] + [0.03] * 7)
+_RIM = np.array([0.047, 0.075, 0.075, 0.06, 0.035, 0.03, 0.03] + [0.03] * 7)
 _YOUNG_YEARS, _LOSS, _HU = 30.0, 2.5, 226.0  # L1 in young adults, Hounsfield units, and what a year takes
 _GROUPS = ("vertebrae", "arches", "sacrum", "pelvis")
 
@@ -68,6 +68,7 @@ def bodies(spines: Spines, vary: Variety) -> list[Solid]:
     flat = spines.bodies_mm - middle
     flat = flat * np.stack([np.cos(np.radians(spines.twist_deg)), np.ones((n, levels))], -1)[:, :, None]
     corners = (middle + flat)[:, None] + _carried(spines, y)[:, :, :, None]
+    nearer = (spines.bodies_mm - middle)[..., 0] * np.sin(np.radians(spines.twist_deg))[..., None]
     spongy = 0.68 * CANCELLOUS * density(spines, "vertebrae", vary)[:, None] * vary("bone.piece", n, levels)
     rim, cortex = vary("body.rim", n, 4 * levels), vary("bone.cortex", n)[:, None]
     rim = rim * cortex * np.tile(_RIM, 4)
@@ -78,7 +79,8 @@ def bodies(spines: Spines, vary: Variety) -> list[Solid]:
     return [
         Prisms(
             _flat(corners), _flat(y + spines.aside_mm[:, None]), np.tile(width / 2, 2), np.tile(spongy, 2),
-            shell=shell, sag_mm=sag, skew=skew, taper_mm=(1.5, 3.0, 1.5, 7.0),
+            shell=shell, sag_mm=sag, skew=skew, nearer_mm=np.tile(nearer, (1, 2, 1)),
+            taper_mm=(1.5, 3.0, 1.5, 7.0),
         ),
         *_lips(spines, vary),
         *_lesions(spines, vary),
@@ -88,7 +90,7 @@ def bodies(spines: Spines, vary: Variety) -> list[Solid]:
 def _sags(vary, n, k, grown):
     """Sag and skew of the edges of `k` half bodies: upper plate, back, lower plate, front; (n, k, 4)."""
     levels = k // 2
-    own = np.repeat(vary("body.sag", n, 2 * levels).reshape(n, levels, 2), 1, 0)
+    own = vary("body.sag", n, 2 * levels).reshape(n, levels, 2)
     flat = 1 - vary("body.flat", n, 2 * levels).reshape(n, levels, 2).clip(max=1)
     plates = (own * flat * np.array([0.7, 1.5])).clip(max=4) * grown[:, None, None]
     plates = np.concatenate(
@@ -134,7 +136,7 @@ def _lesions(spines, vary):
     inward[:, k:] *= -1
     tilt = np.degrees(np.arctan2(along[..., 1], along[..., 0]))
     hard, node = vary("body.sclerosis", n, 2 * k), vary("body.node", n, 2 * k)
-    shift = vary.rng("lesions").uniform(-0.25, 0.25, (2, n, 2 * k))
+    shift = vary.rng("lesions").uniform(-0.25, 0.25, (2, n, 2 * k))[:, vary.whose(n)]
     y = np.tile(spines.aside_mm[:, :k], 2)
 
     def spot(depth, aside, semi, density):
@@ -174,13 +176,13 @@ def sacrum(spines: Spines, vary: Variety) -> list[Solid]:
     fade = np.array([1.0, 0.65, 0.4, 0.25, 0.15])  # downwards
     shell[..., 0] = (0.10 * fade * rim[:, :5] * cortex)[:, None]
     shell[..., 2] = (0.12 * fade * rim[:, 5:] * cortex)[:, None]
-    shell[:, :, 0, 0] = 0.065 * vary("body.rim", n, 1) * cortex  # the S1 plate itself
+    shell[:, :, 0, 0] = 0.055 * vary("body.rim", n, 1) * cortex  # the S1 plate itself
     shell[..., 1], shell[..., 3] = (0.11 * fade * cortex)[:, None], (0.13 * fade * cortex)[:, None]
     sag = np.zeros((n, 2, 5, 4))
     sag[:, :, 0, 0], sag[..., 3] = (0.5 * vary("body.sag", n) - dome)[:, None], 1.8
     solid = Prisms(
         _flat(flat[..., ::2]), _flat(flat[..., 1].mean(-1)), np.tile(half, 2), spongy[:, None],
-        shell=_flat(shell), sag_mm=_flat(sag), taper_mm=(1.5, 6.0, 1.0, 9.0),
+        shell=_flat(shell), sag_mm=_flat(sag), taper_mm=(1.5, 6.0, 1.0, 9.0), nearer_mm=_nearer(_flat(flat)),
     )  # fmt: skip
     return [
         solid,
@@ -237,13 +239,13 @@ def _sacral_wings(spines, blocks, vary):
     tilt = np.degrees(np.arctan2(along[:, 1], along[:, 0]))[:, None]
     line = np.stack(
         [
-            middle - 0.15 * along - 3 * down,
-            middle + 0.35 * along + 8 * down,
-            middle + 0.52 * along + 24 * down,
+            middle - 0.15 * along - 3 * grown[:, None] * down,
+            middle + 0.35 * along + 8 * grown[:, None] * down,
+            middle + 0.52 * along + 24 * grown[:, None] * down,
         ],
         1,
     )
-    border = np.stack([in_space(line, y) for y in (44.0, -44.0)], 1)
+    border = np.stack([in_space(line, y * grown[:, None]) for y in (44.0, -44.0)], 1)
     spongy = CANCELLOUS * density(spines, "sacrum", vary)[:, None]
     return [
         Ellipsoids(turned(centre, spines.pelvis_deg), 1.35 * semi, tilt, 0.6 * spongy * there, soft=True),
@@ -388,9 +390,10 @@ def _carried(spines, y_mm):
 # ---------------------------------------------------------------- pelvis and hips
 
 _ARC = np.radians(np.linspace(25.0, 205.0, 9))  # of the acetabulum over a head, from its front backwards
+_PIECES, _POINTS = 8, 13  # of the pelvis, on each side; at most
 _TILT, _RADIUS = 13.0, 118.0  # the pelvis is drawn for this PT and pelvic radius: (x, z) from the hip axis
 _CREST = 153.0  # and for this height of the crest
-_WING = [(42, 84), (28, 122), (-14, 150), (-58, 142), (-92, 108), (-82, 80), (-52, 70), (-14, 44), (20, 46)]
+_WING = [(42, 84), (28, 122), (-14, 150), (-58, 142), (-92, 108), (-82, 80), (-14, 44), (20, 46)]
 _ROOF = [(24, 20), (22, 58), (-6, 74), (-38, 60), (-30, 26), (-8, 10)]
 _ISCHIUM = [(-14, -6), (-32, 8), (-44, -16), (-44, -60), (-28, -70), (-12, -50)]
 _CREST_LINE = [
@@ -418,7 +421,7 @@ def pelvis(spines: Spines, vary: Variety) -> list[Solid]:
     """Two iliac wings, thin but for crest, arcuate line and notch; roofs, ischia and pubic bones."""
     n = len(spines)
     dense = density(spines, "pelvis", vary)[:, None]
-    wing, lines = dense * vary("pelvis.wing", n, 2), dense * vary("pelvis.lines", n, 8)
+    wing, lines = dense * vary("pelvis.wing", n, 2), dense * vary("pelvis.lines", n, 10)
     carry = _Carry(spines, vary)
 
     def thin(points, y, half, density, taper, shell=0.0):
@@ -426,7 +429,7 @@ def pelvis(spines: Spines, vary: Variety) -> list[Solid]:
         k = len(points)
         return Prisms(
             corners[..., ::2], corners[..., 1].mean(-1), half, density,
-            shell=(shell,) * k, sag_mm=(-2.0,) * k, taper_mm=(taper,) * k,
+            shell=(shell,) * k, sag_mm=(-2.0,) * k, taper_mm=(taper,) * k, nearer_mm=_nearer(corners),
         )  # fmt: skip
 
     tubes = (
@@ -440,7 +443,7 @@ def pelvis(spines: Spines, vary: Variety) -> list[Solid]:
             Tubes(
                 carry(_rounded(points)),
                 radius * _grown(spines)[:, None],
-                strength * lines[:, [i, i + 3]],
+                strength * lines[:, [i, i + 5]],
                 soft=True,
             )
             for i, (points, radius, strength) in enumerate(tubes)
@@ -464,7 +467,10 @@ class _Carry:
 
     def __init__(self, spines, vary):
         n = len(spines)
-        self.spines, self.vary, self.calls = spines, vary, 0
+        self.spines = spines
+        self.offsets = iter(
+            vary("pelvis.outline", n, 2 * _PIECES * (_POINTS + 2)).reshape(n, _PIECES, -1, 2).swapaxes(0, 1)
+        )
         self.size = vary("pelvis.size", n) * spines.patients.size("pelvic_radius") / _RADIUS
         self.flare = vary("pelvis.flare", n) * _grown(spines)
         self.crest = (vary("pelvis.crest", n) * _grown(spines) - 38.0 * self.size) / (_CREST - 60.0)
@@ -472,15 +478,9 @@ class _Carry:
 
     def __call__(self, points):
         n, m = len(self.spines), len(points)
-        rng = self.vary.rng(f"outline{self.calls}")
-        self.calls += 1
         x, z, aside = (np.broadcast_to(values, (n, 2, m)) for values in np.array(points, float).T)
-        off = self.vary("pelvis.outline", n, 4)[:, None, None]  # the same for a whole outline, both sides
-        off = (
-            off[..., :2]
-            + rng.normal(0, 1, (n, 1, m, 2)) * abs(off[..., 2:]) * 0.7
-            + rng.normal(0, 1, (n, 2, 1, 2)) * 0.8
-        )
+        drawn = next(self.offsets)[:, None]  # one for each side of a piece, and one for each of its points
+        off = drawn[:, 0, :2, None] + 0.4 * drawn[:, :, 2 : 2 + m]
         size = self.size[:, None, None]
         x, z = x * size + off[..., 0], z * size + off[..., 1]
         z = z + (z - 60.0 * size).clip(min=0) * self.crest[:, None, None]
@@ -548,17 +548,19 @@ def _implants(spines, implanted, vary):
     if not implanted.any():
         return []
     n, top, rng = len(spines), 6, vary.rng("implants")
+    whose = vary.whose(n)  # a patient keeps the metal
     s1 = np.concatenate([spines.s1_mm, spines.s1_mm + 26 * _down(spines.s1_mm)[:, None]], 1)[:, [0, 1, 3, 2]]
     blocks = np.concatenate([s1[:, None], spines.bodies_mm[:, :top]], 1)
     back, front = blocks[:, :, 1] * 0.7 + blocks[:, :, 2] * 0.3, blocks[:, :, 0] * 0.6 + blocks[:, :, 3] * 0.4
-    entry = back + (back - front) * rng.uniform(0.5, 0.7, (n, 1, 1))
-    tip = back + (front - back) * rng.uniform(0.55, 0.9, (n, top + 1, 1))
-    tip = tip + rng.normal(0, 1.5, tip.shape)
-    low, span = rng.integers(0, 2, (n, 1)), rng.choice([1, 2, 4, 5], (n, 1), p=[0.35, 0.25, 0.2, 0.2])
+    entry = back + (back - front) * rng.uniform(0.5, 0.7, (n, 1, 1))[whose]
+    tip = back + (front - back) * rng.uniform(0.55, 0.9, (n, top + 1, 1))[whose]
+    tip = tip + rng.normal(0, 1.5, tip.shape)[whose]
+    low = rng.integers(0, 2, (n, 1))[whose]
+    span = rng.choice([1, 2, 4, 5], (n, 1), p=[0.35, 0.25, 0.2, 0.2])[whose]
     level = np.arange(top + 1)
     held = ((level >= low) & (level <= low + span) & implanted[:, None]).astype(float)
     aside = np.concatenate([np.zeros((n, 1)), spines.aside_mm[:, :top]], 1)
-    skew = rng.normal(0, 1.5, (n, top + 1, 2))
+    skew = rng.normal(0, 1.5, (n, top + 1, 2))[whose]
 
     def twice(points):
         return np.concatenate(
@@ -572,7 +574,7 @@ def _implants(spines, implanted, vary):
         for part in (slice(None, -1), slice(1, None))
     )
     disc = (blocks[:, :-1, :2].mean(2) + blocks[:, 1:, 2:].mean(2)) / 2
-    caged = held[:, 1:] * held[:, :-1] * (rng.random((n, 1)) < 0.5)
+    caged = held[:, 1:] * held[:, :-1] * (rng.random((n, 1))[whose] < 0.5)
     along = blocks[:, 1:, 3] - blocks[:, 1:, 2]
     along = along / np.linalg.norm(along, axis=-1, keepdims=True)
     upright = np.stack([-along[..., 1], along[..., 0]], -1)
@@ -585,7 +587,7 @@ def _implants(spines, implanted, vary):
         ],
         2,
     )
-    plastic = rng.random((n, 1)) < 0.6  # that lets X-rays through but for its edges
+    plastic = rng.random((n, 1))[whose] < 0.6  # that lets X-rays through but for its edges
     return [
         Rods(tops, twice(tip), rng.uniform(2.2, 3.2, (n, 1)), screws, TITANIUM),
         Tubes(tops[:, :, None] + np.array([[-4.0, 0, 0], [3.0, 0, 0]]), 4.2, 0.8 * screws, material=TITANIUM),
@@ -607,6 +609,11 @@ def _implants(spines, implanted, vary):
 def _grown(spines):
     """How large a patient is beside an adult, (n,)."""
     return growth(spines.patients.age_years)
+
+
+def _nearer(points_mm):
+    """By how much each corner (..., m, 3) is nearer to the tube than their mean depth."""
+    return points_mm[..., 1] - points_mm[..., 1].mean(-1, keepdims=True)
 
 
 def _flat(halves):

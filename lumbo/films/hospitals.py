@@ -265,7 +265,7 @@ def draw(
     seen = _visit(where, split, chunk, long_side_px, setting, who, body)
     spines, exposure, vary, room = seen.spines, seen.exposure, seen.vary, where.scanner
     with one_thread(), nullcontext() if device == "cpu" else torch.device(device):
-        implanted = vary.rng("implanted").random(CHUNK) < where.implanted
+        implanted = vary.rng("implanted").random(CHUNK)[seen.whose] < where.implanted
         solids = bones.skeleton(spines, implanted, vary) + tissue.contents(spines, vary)
         solids += radiograph.side_marker(room, exposure, vary)
         matter = radiograph.attenuation(solids, tissue.trunk(spines, vary), room, exposure, n)
@@ -414,15 +414,14 @@ def _check_room(where: Hospital) -> None:
 def _patients(where, split, chunk, rng):
     """Draw the patients of a chunk, and the film on which each came first: (patients, whose).
 
-    In training some come back.  Films are counted through all chunks, so the share is exact: of the first k
-    films ``floor(k * returning)`` are follow-ups, but for one that is put off by a film where a chunk begins.
+    In training some come back.  Films are counted through all chunks, so the share is exact: of the films of
+    the first k chunks ``floor(k * CHUNK * returning)`` are follow-ups.
     """
-    film = chunk * CHUNK + np.arange(CHUNK)
     patients = populations.draw_mixture(where.mixture, CHUNK, rng)
-    if split != "training" or not where.returning:
+    if split != "training":
         return patients, np.arange(CHUNK)
-    back = np.floor((film + 1) * where.returning + 1e-9) > np.floor(film * where.returning + 1e-9)
-    back[1], back[0] = back[1] | back[0], False
+    before, after = (int((chunk + more) * CHUNK * where.returning + 1e-9) for more in (0, 1))
+    back = np.diff(np.arange(CHUNK + 1) * (after - before) // CHUNK)
     whose = np.arange(CHUNK) - back
     again = populations.follow_up(patients[whose], rng)
     return join("patients", [patients, again])[np.arange(CHUNK) + CHUNK * back], whose

@@ -150,7 +150,9 @@ def aim(spines: Spines, scanner: Scanner, long_side_px: int, vary: Variety) -> E
     rng, n, points = vary.rng("aim"), len(spines), spines.landmarks_mm
     scale = magnification(points[..., 1], scanner)
     usual = np.array(scanner.field_mm)
-    needed = np.ptp(points[..., ::2] * scale, axis=1) + 2 * MARGIN_MM
+    near = 1 / scale  # of the field, in millimetres of the patient at each landmark's depth
+    apart = points[:, :, None, ::2] - points[:, None, :, ::2] + 2 * MARGIN_MM
+    needed = (2 * apart / (near[:, :, None] + near[:, None])).max((1, 2))
     zoom = vary("field.zoom", n) ** scanner.spread
     largest = usual * np.maximum(zoom, (needed / usual).max(1))[:, None]
     field = largest * rng.uniform(1 - scanner.shutters, 1, (n, 2))
@@ -166,7 +168,7 @@ def aim(spines: Spines, scanner: Scanner, long_side_px: int, vary: Variety) -> E
     edges = np.sort(
         (points[:, 4:, 2] + reach[:, 4:, 1]), 1
     )  # a head is inside where the ray passes below this
-    cut = (rng.random(n) < scanner.cut) & (edges[:, 1] - edges[:, 0] > CUT_MM)
+    cut = (rng.random(n) < scanner.cut) & (edges[:, 1] - edges[:, 0] > CUT_MM) & (not scanner.slot)
     between = edges[:, 0] + rng.uniform(0.25, 0.6, n) * (edges[:, 1] - edges[:, 0])
     center[:, 1] = np.where(cut, between, center[:, 1])
     usual_mm = max(usual[1] / height, usual[0] / width)
@@ -347,7 +349,7 @@ def _soft_tissue(trunk, scanner, exposure, n):
     x = exposure.center_mm[:n, :1] + ((width / 2 - 1) / 2 - np.arange(-(-width // 2))) * scale[:, :1]
     z = exposure.center_mm[:n, 1:] + ((height // 2 - 1) / 2 - np.arange(height // 2)) * scale[:, 1:]
     front, back, across, widest = (
-        raster.tensor(_smooth_curve(z, trunk.knots_mm, values[:n]))[..., None]
+        raster.tensor(_smooth_curve(z / trunk.tall[:n, None], trunk.knots_mm, values[:n]))[..., None]
         for values in (trunk.front_mm, trunk.back_mm, trunk.width_mm, trunk.widest)
     )
     taper, fat, lung = (raster.tensor(v[:n, None, None]) for v in (trunk.taper, trunk.fat, trunk.lung))
@@ -356,7 +358,7 @@ def _soft_tissue(trunk, scanner, exposure, n):
     ahead = ((x - ridge) / (front - ridge)).clamp_(min=0)
     behind = ((ridge - x) / (ridge - back)).clamp_(min=0)
     path = (1 - ahead * ahead).clamp_(min=0).pow_(1 / taper)
-    path *= (1 - behind * behind).clamp_(min=0).pow_(0.75)
+    path *= (1 - behind * behind).clamp_(min=0).pow_(0.95)
     path *= across * (1 - fat * ahead.clamp_(max=1))
     chest = torch.sigmoid((x - back - WALL_MM) / 5) * torch.sigmoid((front - WALL_MM - x) / 5)
     for dome in trunk.domes_mm[:n].transpose(1, 0, 2):
@@ -369,7 +371,7 @@ def _soft_tissue(trunk, scanner, exposure, n):
 
 WALL_MM = 22.0  # thickness of the chest's wall
 # Standard deviation of the unevenness of soft tissue and of bone, as a share of the path.
-GRAIN = (0.006, 0.07)
+GRAIN = (0.009, 0.09)
 GRAIN_SLOPE = -2.3  # of the plate's power spectrum, log-log, as anatomy's
 _WIDEST_MM = 70.0
 

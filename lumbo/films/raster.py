@@ -77,6 +77,7 @@ _FIELDS = {
         "shell": 1,
         "sag_mm": 1,
         "skew": 1,
+        "nearer_mm": 1,
     },
     shapes.Ellipsoids: {"center_mm": 1, "semi_mm": 1, "turn_deg": 0, "density": 0},
     shapes.Rods: {"start_mm": 1, "end_mm": 1, "radius_mm": 0, "density": 0},
@@ -136,6 +137,10 @@ def _rows(solid, n):
 
 
 def _box_prisms(rows, center_mm, px_per_mm):
+    """Box of each prism; its corners are moved to where they are seen in the plane of its middle."""
+    if rows.nearer_mm.any():
+        scale = px_per_mm(rows.y_mm[:, None] + rows.nearer_mm) / px_per_mm(rows.y_mm)[:, None]
+        rows.corners_mm = center_mm[:, None] + (rows.corners_mm - center_mm[:, None]) * scale
     bulge = np.maximum(-rows.sag_mm.min(1, initial=0), 0)[:, None] + 0.5
     return rows.corners_mm.min(1) - bulge, rows.corners_mm.max(1) + bulge, rows.y_mm
 
@@ -192,8 +197,8 @@ def _path_prisms(patch):
         depth.append(distance)
     cover = _covered(_least(depth), patch.pixel_mm)
     path = cover * solid.density[:, None, None]
-    for distance, strength in zip(depth, solid.shell.T):
-        if strength.any():
+    for i, (distance, strength) in enumerate(zip(depth, solid.shell.T)):
+        if np.any(np.asarray(solid.whole.shell)[..., i]):
             rim = _covered(distance - shapes.SHELL_MM, patch.pixel_mm)
             path.addcmul_(torch.sub(cover, rim, out=rim).clamp_(min=0), strength[:, None, None])
     for reach in sorted(set(taper) - {0.0}):
@@ -245,7 +250,7 @@ def _path_tubes(patch):
         chord = (1 - off).clamp_(min=0)
         return chord.mul_((2 * patch.solid.radius_mm * patch.solid.density)[:, None, None])
     chord = (1 - off).clamp_(min=0).sqrt_()
-    if bool((hollow > 0).any()):
+    if np.any(patch.solid.whole.hollow):
         chord -= (hollow * hollow - off).clamp_(min=0).sqrt_()
     return chord.mul_((2 * patch.solid.radius_mm * patch.solid.density)[:, None, None])
 

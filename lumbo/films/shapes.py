@@ -44,6 +44,7 @@ class Prisms:
     y_mm, half_width_mm, density : (n, k) or broadcastable; the middle depth, half the extent along y
     shell : (m,) or (n, k, m)  density added in the first `SHELL_MM` under each edge
     sag_mm : (m,) or (n, k, m)  how far each edge sinks (negative: bulges)
+    nearer_mm : (n, k, m) or one for all  by how much each corner is nearer to the tube than `y_mm`
     skew : (m,) or (n, k, m), or one for all  where it sinks most: 0 in its middle, 1 near its start, -1 near its end
     taper_mm : (m,)  over how many millimetres from each edge the solid reaches its full width
     """
@@ -56,6 +57,7 @@ class Prisms:
     sag_mm: np.ndarray | tuple[float, ...]
     taper_mm: tuple[float, ...]
     skew: np.ndarray | tuple[float, ...] = (0.0,)
+    nearer_mm: np.ndarray | tuple[float, ...] = (0.0,)
     material: tuple[float, float] = BONE
 
 
@@ -108,7 +110,8 @@ class Tubes:
 class Trunk:
     """Soft tissue: a path in y at each (x, z), that is `width_mm` where the trunk is widest and falls to the skin.
 
-    knots_mm : (m,) heights z;  front_mm, back_mm, width_mm : (n, m) at the knots
+    knots_mm : (m,) heights z;  tall : (n,) by which they are multiplied for each patient
+    front_mm, back_mm, width_mm : (n, m) at the knots
     widest : (n, m)  where between back (0) and front (1) it is widest
     taper : (n,)  power of the fall towards the front: 2 an ellipse, less falls faster
     fat : (n,)  share by which fat lets more through at the front skin
@@ -120,6 +123,7 @@ class Trunk:
     """
 
     knots_mm: np.ndarray
+    tall: np.ndarray
     front_mm: np.ndarray
     back_mm: np.ndarray
     width_mm: np.ndarray

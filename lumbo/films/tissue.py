@@ -11,6 +11,7 @@ __all__ = ["trunk", "contents", "bowel", "LUNG"]
 
 LUNG = 0.14  # share of the path that each lung empties
 _KNOTS = np.array([-260.0, -130.0, -40.0, 50.0, 130.0, 200.0, 280.0, 380.0, 540.0])
+_BEFORE_MM = 45.0  # of soft tissue before the spine at least
 _BUBBLES, _STOOL, _CLOUDS, _FOLDS, _STRIPES = 44, 40, 14, 2, 7
 
 
@@ -23,15 +24,19 @@ def trunk(spines: Spines, vary: Variety) -> Trunk:
     walls = np.concatenate([spines.s1_mm[:, 1:], spines.bodies_mm[:, :, 1]], 1)
     knots = _KNOTS * grown
     spine_x = np.stack([np.interp(knot, wall[:, 1], wall[:, 0]) for knot, wall in zip(knots, walls)])
-    back = np.array([1.6, 2.3, 2.8, 2.4, 1.45, 1.1, 1.1, 1.3, 1.4]) * vary("trunk.back", n, m)
+    walls = np.concatenate([spines.s1_mm[:, :1], spines.bodies_mm[:, :, 0]], 1)
+    fronts = np.stack([np.interp(knot, wall[:, 1], wall[:, 0]) for knot, wall in zip(knots, walls)])
+    back = np.array([1.2, 1.7, 2.1, 1.9, 1.35, 1.1, 1.1, 1.3, 1.4]) * vary("trunk.back", n, m)
     belly = np.array([0.80, 0.84, 0.86, 0.92, 0.98, 1.0, 1.03, 1.12, 1.15])
-    wide = np.array([0.74, 0.88, 0.92, 0.91, 0.80, 0.74, 0.79, 0.93, 1.0])
-    widest = np.array([0.14, 0.12, 0.10, 0.06, 0.0, 0.0, 0.02, 0.06, 0.08])
+    wide = np.array([0.76, 0.89, 0.92, 0.88, 0.73, 0.66, 0.72, 0.90, 1.0])
+    widest = np.array([0.20, 0.19, 0.16, 0.09, 0.01, 0.0, 0.02, 0.05, 0.06])
+    front = depth * belly * vary("trunk.outline", n, 2 * m)[:, :m]
     domes = np.stack([spines.bodies_mm[:, LEVELS.index("L1"), 0, :1] + vary.rng("domes").normal(50, 16, (n, 2)),
                       350 * grown + vary("trunk.dome", n, 2)], -1)  # fmt: skip
     return Trunk(
         knots_mm=_KNOTS,
-        front_mm=depth * belly * vary("trunk.outline", n, 2 * m)[:, :m],
+        tall=grown[:, 0],
+        front_mm=np.maximum(front, fronts + _BEFORE_MM * grown),
         back_mm=spine_x - 58 * grown - 0.22 * depth * back,
         width_mm=2 * width * vary("trunk.width", n)[:, None] * wide * vary("trunk.outline", n, 2 * m)[:, m:],
         widest=vary("trunk.widest", n, m) + widest,
@@ -86,7 +91,7 @@ def _rectum(spines, vary):
     start = spines.s1_mm.mean(1) + rng.normal([2.0, -60.0], [10.0, 14.0], (n, 2))
     along = np.cumsum(rng.normal([2.0, -9.0], [5.0, 4.0], (n, 5, 2)), 1)
     semi = rng.uniform(9, 18, (n, 5, 3))
-    amount = vary("bowel.rectum", n)[:, None] * rng.uniform(0.2, 0.8, (n, 5))
+    amount = (vary("bowel.rectum", n)[:, None] * rng.uniform(0.2, 0.8, (n, 5))).clip(max=0.9)
     return Ellipsoids(
         in_space(start[:, None] + along), semi, rng.uniform(0, 180, (n, 5)), amount, AIR, soft=True
     )

@@ -7,7 +7,8 @@ of its elements, both standard normals cut at `CUT`; what it does follows from i
 - ``log``: mean * exp(the same sum), a factor that is never negative
 - ``rate``: it is there in a share ``rate`` of cases, with an amount that is ``normal``, times the dial
 
-At dial 0 every film has the means, at 1 the spreads are those of the file.  Each factor draws from a generator of
+At dial 0 every film has the means, at 1 the spreads are those of the file.  The dial touches neither who the patient
+is (`populations`) nor mere places, such as where in the belly a bubble lies (`Variety.rng`).  Each factor draws from a generator of
 its own, so changing one leaves all the others as they are.
 """
 
@@ -67,6 +68,10 @@ class Variety:
         self.setting = AS_MEASURED if setting is None else setting
         self._root, self._whose = int(rng.integers(2**62)), whose
 
+    def whose(self, n: int) -> np.ndarray:
+        """For each of `n` films the film whose body it shows, (n,)."""
+        return np.arange(n) if self._whose is None else self._whose
+
     def rng(self, name: str) -> np.random.Generator:
         """Give the generator that belongs to a name, for what is chance but no factor."""
         return np.random.default_rng([self._root, zlib.crc32(name.encode())])
@@ -79,8 +84,8 @@ class Variety:
         own = rng.standard_normal(n).clip(-CUT, CUT)
         each = rng.standard_normal((n, k or 0)).clip(-CUT, CUT)
         struck = rng.random(shape) < spec.get("rate", 1.0)
-        if self._whose is not None and name.split(".")[0] in BODILY:
-            own, each, struck = own[self._whose], each[self._whose], struck[self._whose]
+        if name.split(".")[0] in BODILY:
+            own, each, struck = (values[self.whose(n)] for values in (own, each, struck))
         if name in self.setting.scores:
             score = float(self.setting.scores[name])
             own, each = own * 0 + score, each * 0 + (0.0 if spec.get("between") else score)
@@ -97,7 +102,7 @@ class Variety:
 
 @cache
 def factors() -> dict[str, dict]:
-    """Read and check ``data_synth/variety.toml``: every factor by its name, such as "disc.height"."""
+    """Read and check ``data_synth/variety.toml``: every factor by its name, such as "disc.share"."""
     return check_factors(store.read_toml(files("data_synth").joinpath("variety.toml")))
 
 
@@ -116,6 +121,7 @@ def _check_factor(name: str, spec: dict) -> dict:
     for key in ("title", "source"):
         text(f"{name}.{key}", spec[key])
     means = spec["mean"] if isinstance(spec["mean"], list) else [spec["mean"]]
+    require(means, f"{name}.mean", means, "a number, or a list of some")
     for mean in means:
         number(f"{name}.mean", mean, -500.0, 500.0)
     require(law != "log" or min(means) > 0, f"{name}.mean", spec["mean"], "more than 0, as its law is log")

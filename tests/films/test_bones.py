@@ -39,7 +39,8 @@ def halves(solid, level):
     n, many = solid.corners_mm.shape[:2]
     flat = solid.corners_mm.reshape(n, 2, many // 2, 4, 2)[:, :, level, :2]
     depth = np.broadcast_to(solid.y_mm, (n, many)).reshape(n, 2, many // 2)[:, :, level]
-    return anatomy.in_space(flat, depth[..., None])
+    nearer = solid.nearer_mm.reshape(n, 2, many // 2, 4)[:, :, level, :2]
+    return anatomy.in_space(flat, depth[..., None] + nearer)
 
 
 def drawn_plates(spines, factors):

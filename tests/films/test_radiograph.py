@@ -40,6 +40,7 @@ def trunk(n=1, **changes):
     shape = {name: np.full((n, 2), value) for name, value in usual.items()}
     shape |= {
         "knots_mm": np.array([-900.0, 900.0]),
+        "tall": np.ones(n),
         "taper": np.full(n, 2.0),
         "fat": np.zeros(n),
         "lung": np.zeros(n),
