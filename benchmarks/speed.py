@@ -6,12 +6,14 @@ machine's pace drifts; absolute times depend on the machine and its load.
 """
 
 import argparse
+import multiprocessing
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
+from resource import RUSAGE_SELF, getrusage
 
 import numpy as np
 import torch
@@ -25,15 +27,6 @@ from lumbo.learning.augment import draw_moves, move
 REPEATS = 5
 SLOWER = 3  # times as long as one of films 1.0 a film may take at most
 MEMORY = ((1, 256), (64, 256), (1, 1024))  # films and their pixels
-PEAK = """
-import sys
-from resource import RUSAGE_SELF, getrusage
-from lumbo.films import hospitals
-where, n, px = hospitals.hospital("aspen"), int(sys.argv[1]), int(sys.argv[2])
-before = getrusage(RUSAGE_SELF).ru_maxrss
-hospitals.film_set(where, "test", 0, n, px)
-print((getrusage(RUSAGE_SELF).ru_maxrss - before) / (2**20 if sys.platform == "darwin" else 2**10))
-"""
 STEPS, SERIES = 12, 25  # of the loop against a bare one: short, so that both see the same pace, and many
 
 
@@ -104,13 +97,21 @@ def drawing(long_side_px: int) -> None:
 
 
 def memory() -> None:
-    """Peak memory of film sets, each in a process and a cache of its own, beyond what the import takes."""
+    """Peak memory of film sets, each in a new process with an empty cache."""
+    # A process that another one starts counts the other's peak as its own: so a small one has to start it.
+    new = multiprocessing.get_context("forkserver")
     for n, px in MEMORY:
-        with tempfile.TemporaryDirectory() as folder:
-            environment = os.environ | {"LUMBO_CACHE": folder}
-            command = [sys.executable, "-c", PEAK, str(n), str(px)]
-            done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-        print(f"{n} films at {px} px: {float(done.stdout):.0f} MiB at the peak, beside the program")
+        with tempfile.TemporaryDirectory() as folder, ProcessPoolExecutor(1, new) as pool:
+            mib = pool.submit(peak_mib, n, px, folder).result()
+        print(f"{n} {'film' if n == 1 else 'films'} at {px} px: {mib:.0f} MiB at the peak beside the program")
+
+
+def peak_mib(n: int, long_side_px: int, folder: str) -> float:
+    """Draw films; return by how many MiB this process's peak rises over what importing took."""
+    os.environ["LUMBO_CACHE"] = folder
+    before = getrusage(RUSAGE_SELF).ru_maxrss
+    hospitals.film_set(hospitals.hospital("aspen"), "test", 0, n, long_side_px)
+    return (getrusage(RUSAGE_SELF).ru_maxrss - before) / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def training_loop(network: str, sites) -> None:

@@ -298,9 +298,9 @@ def test_meshes_hold_the_matter_that_is_drawn(benchmark, monkeypatch):
     monkeypatch.setattr(radiograph, "GRAIN", (0.0, 0.0))
     seen = hospitals_2.visit(where, "test", 0, 0, 256)
     n, room = len(seen.spines), replace(where.scanner, source_mm=1e7)
-    pixel_mm, z = 1.6, np.array([-260.0, 540.0])
+    pixel_mm, z = 2.0, np.array([-260.0, 540.0])
     center = np.tile([20.0, z.mean()], (n, 1))
-    shot = radiograph.Exposure(center, center, np.full(n, pixel_mm), pixel_mm, (640, 480))
+    shot = radiograph.Exposure(center, center, np.full(n, pixel_mm), pixel_mm, (512, 384))
     trunk = tissue.trunk(seen.spines, seen.vary)
     nobody = replace(trunk, width_mm=0 * trunk.width_mm)
     solids = bones.skeleton(seen.spines, np.zeros(n, bool), seen.vary) + tissue.contents(
@@ -316,7 +316,7 @@ def test_meshes_hold_the_matter_that_is_drawn(benchmark, monkeypatch):
     no_lung = replace(trunk, lung=0 * trunk.lung)
     rows = radiograph.attenuation([], no_lung, room, shot, 1)[0, 0].double().sum(1) * pixel_mm**2
     tall = z * trunk.tall[0]
-    there = abs(shot.center_mm[0, 1] + (319.5 - np.arange(640)) * pixel_mm - tall.mean()) < np.ptp(tall) / 2
+    there = abs(shot.center_mm[0, 1] + (255.5 - np.arange(512)) * pixel_mm - tall.mean()) < np.ptp(tall) / 2
     assert volume(meshes.loft(no_lung, 0)) == pytest.approx(float(rows[there].sum()), rel=0.01)
 
 

@@ -58,8 +58,8 @@ def drawn_plates(spines, factors):
 def test_the_drawn_plates_are_seen_where_the_landmarks_are(cohort, dial, room):
     """The mean of the left and the right half, projected, against the landmark turned in space.
 
-    One effect remains: a block is drawn at one depth, but where it is turned, the front of its plate lies deeper than
-    the back.  A depth that is wrong by d moves a point by d / (distance to the tube) of its way from the central ray.
+    What remains is of second order: the halves of a turned block lie at other depths than its middle, and are moved
+    aside by as much; the mean of their shadows is the shadow of the middle but for some tenths of a millimetre.
     """
     who = populations.draw(cohort, 200, rng(5))
     spines, factors = built(replace(who, dome_mm=0 * who.dome_mm), dial=dial)
@@ -68,10 +68,7 @@ def test_the_drawn_plates_are_seen_where_the_landmarks_are(cohort, dial, room):
     drawn, space = drawn_plates(spines, factors), in_space(spines)[:, :4]
     found = seen(drawn.reshape(200, 8, 3), scanner, shot).reshape(200, 2, 4, 2).mean(1)
     stated = seen(space, scanner, shot)
-    deep = abs(drawn[..., 1].mean(1) - space[..., 1])[..., None]
-    bound = 1.1 * deep / (scanner.source_mm - scanner.object_mm - 100) * abs(stated) + 0.1
-    assert (abs(found - stated) <= bound).all()
-    assert abs(found - stated).mean() < 0.3 and abs(found - stated).max() < 4
+    assert abs(found - stated).mean() < 0.05 and abs(found - stated).max() < 0.6
 
 
 @pytest.mark.parametrize("room", ROOMS)
@@ -120,7 +117,11 @@ def test_plates_found_on_the_film_have_the_stated_angles(room):
     spines, factors = built(same_patient(1), dial=0.0)
     scanner = replace(ROOMS[room], aim_mm=0.0, shutters=0.0)
     shot = radiograph.aim(spines, scanner, 1024, factors)
-    even = {name: (0.0,) * 4 for name in ("shell", "taper_mm", "sag_mm")} | {"y_mm": 0.0, "skew": (0.0,)}
+    even = {name: (0.0,) * 4 for name in ("shell", "taper_mm", "sag_mm")} | {
+        "y_mm": 0.0,
+        "skew": (0.0,),
+        "nearer_mm": (0.0,),
+    }
     tilt = {}
     for name, solid, at in (
         ("S1", bones.sacrum(spines, factors)[0], 0),
