@@ -254,7 +254,7 @@ def open_ends(spines):
 def test_bodies_do_not_reach_into_each_other(patients):
     """A disc may be closed at one end, but the plates do not cross."""
     slipped = "spondylolisthesis" in patients.cohort  # on a collapsed disc, over the edge of S1
-    assert open_ends(built(patients)[0]).min() > (-3 if slipped else -0.7)
+    assert open_ends(built(patients)[0]).min() > (-4 if slipped else -0.7)
 
 
 def test_a_child_is_an_adult_in_proportion():
