@@ -237,14 +237,14 @@ def _path_rods(patch):
 def _path_tubes(patch):
     """Chord of a tube along a line of several pieces, seen at its nearest piece; a hollow one is dark inside."""
     points = patch.solid.points_mm.unbind(1)
-    squares = []
+    off = torch.full(torch.broadcast_shapes(patch.x.shape, patch.z.shape), torch.inf)
     for start, end in zip(points, points[1:]):
         span = end - start
         share = patch.along(start, span / (span * span).sum(1, keepdim=True).clamp(min=1e-6)).clamp_(0, 1)
         x = (patch.x - start[:, :1, None]).sub(share * span[:, :1, None])
         z = (patch.z - start[:, 1:, None]).sub(share.mul_(span[:, 1:, None]))
-        squares.append(x.square_().addcmul_(z, z))
-    off = _least(squares).div_(patch.solid.radius_mm[:, None, None] ** 2)
+        torch.minimum(off, x.square_().addcmul_(z, z), out=off)
+    off = off.div_(patch.solid.radius_mm[:, None, None] ** 2)
     hollow = patch.solid.hollow[:, None, None]
     if patch.solid.whole.soft:
         chord = (1 - off).clamp_(min=0)
