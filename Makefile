@@ -9,7 +9,7 @@ READY     := $(VENV)/.ready
 BIN       := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help book test test-old test-lowest lint notebooks reproduce full claims sample bench clean
+.PHONY: help book test test-old test-lowest lint notebooks reproduce full claims sample gallery bench clean
 
 help:  ## Say what can be made
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -58,6 +58,9 @@ claims: $(READY)  ## Judge the paper's claims by the stored full run; writes boo
 sample: $(READY)  ## Draw the films of data_synth/sample again
 	rm -rf data_synth/sample
 	$(BIN)/python -m lumbo films --n 3 --out data_synth/sample
+
+gallery: $(READY)  ## Draw the gallery of factors again; writes book/gallery.md and its pictures
+	$(BIN)/python benchmarks/gallery.py
 
 bench: $(READY)  ## Measure where the time goes, beside other engines; half an hour
 	$(BIN)/python benchmarks/speed.py

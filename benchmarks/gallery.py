@@ -18,7 +18,17 @@ from lumbo.films import hospitals, variety
 
 BOOK = Path(__file__).parents[1] / "book"
 SCORES = (-2.0, 0.0, 2.0)
-FILM, LONG_SIDE_PX = 3, 320  # of its chunk; the height of each film
+FILM = 3  # of its chunk
+SHOWN_PX = (320, 260)  # height and width of each picture
+# Where small things are looked at more closely: between which landmarks the picture's middle lies.
+CLOSE = {
+    "body": (0, 1, 2, 3),
+    "disc": (0, 1, 2, 3),
+    "column": (0, 1, 2, 3),
+    "arch": (0, 1, 2, 3),
+    "bone": (0, 1, 2, 3),
+}
+CLOSE |= {"sacrum": (0, 1, 1, 1, 4, 5), "pelvis": (0, 1, 4, 5)}
 GROUPS = {
     "body": "Vertebral bodies",
     "disc": "Discs",
@@ -35,8 +45,8 @@ GROUPS = {
 }
 HEAD = """# A gallery of factors
 
-One synthetic film, and on each row one of the factors by which films differ from each other: at two standard deviations below its
-mean, at the mean, and at two above, with all other factors at their means. Factors that are either there or not are there in the
+One synthetic patient, and on each row one of the factors by which films differ from each other: at two standard deviations below its
+mean, at the mean, and at two above, with all other factors at their means. Bones are shown closer, in a room with clear processing. Factors that are either there or not are there in the
 right film alone. What is *within* one film (from level to level, from bubble to bubble) moves all at once here. The numbers and
 their sources stand in `data_synth/variety.toml`; the chapter [](#spine_to_film) explains how a film is made. No patient
 exists. **Not for clinical use.**
@@ -60,13 +70,25 @@ def main():
 
 def strip(name):
     """Three films side by side: the factor at each of `SCORES`."""
-    where = replace(hospitals.hospital("aspen"), implanted=0.0)
-    usual = dict.fromkeys(variety.factors(), 0.0)
+    aspen = hospitals.hospital("aspen")
+    clear = replace(aspen.scanner, compress=0.55, edge=1.2, photons=2e5, gamma=1.1, window=(0.1, 0.995))
+    where = replace(aspen, implanted=0.0, scanner=clear)
+    close = CLOSE.get(name.split(".")[0])
     films = []
     for score in SCORES:
-        setting = variety.Setting(scores=usual | {name: score})
-        films.append(hospitals.draw(where, "test", 1, 0, LONG_SIDE_PX, n=FILM + 1, setting=setting).films[-1])
+        setting = variety.Setting(scores=dict.fromkeys(variety.factors(), 0.0) | {name: score})
+        long_side_px = 768 if close else SHOWN_PX[0]
+        drawn = hospitals.draw(where, "test", 1, 0, long_side_px, n=FILM + 1, setting=setting)[-1:]
+        middle = drawn.landmarks_px[0, list(close)].mean(0) if close else np.array(SHOWN_PX[::-1]) / 2
+        films.append(cut(drawn.films[0], middle))
     return Image.fromarray(np.concatenate(films, 1))
+
+
+def cut(film, middle_px):
+    """The part of a film around a place, of the size that is shown."""
+    corner = np.round(middle_px[::-1] - np.array(SHOWN_PX) / 2).astype(int)
+    top, left = np.clip(corner, 0, np.array(film.shape) - SHOWN_PX)
+    return film[top : top + SHOWN_PX[0], left : left + SHOWN_PX[1]]
 
 
 def entry(name, spec):

@@ -10,7 +10,7 @@ import torch
 
 from lumbo.errors import InputError
 from lumbo.experiment import jobs, provenance
-from lumbo.films import bones, calibration, radiograph, shapes, tissue
+from lumbo.films import bones, calibration, radiograph, shapes, tissue, variety
 from lumbo.films import hospitals as hospitals_2
 from lumbo.films_1 import hospitals
 from lumbo.learning import evaluation, models, training
@@ -330,3 +330,13 @@ def test_why_the_peer_does_not_run_is_told(benchmark, monkeypatch, root):
         == "RuntimeError: no EGL"
     )
     assert reason("killed") == "killed" and reason("") == "no message"
+
+
+def test_the_gallery_tells_and_shows_every_factor(benchmark):
+    gallery = benchmark("gallery")
+    page = (gallery.BOOK / "gallery.md").read_text()
+    assert page.startswith(gallery.HEAD)
+    for name, spec in variety.factors().items():
+        assert gallery.entry(name, spec) in page, f"{name}: make gallery"
+        assert (gallery.BOOK / "static" / "gallery" / f"{name}.webp").stat().st_size > 1000
+    assert len(list((gallery.BOOK / "static" / "gallery").iterdir())) == len(variety.factors())
