@@ -371,7 +371,7 @@ def _soft_tissue(trunk, scanner, exposure, n):
 
 WALL_MM = 22.0  # thickness of the chest's wall
 # Standard deviation of the unevenness of soft tissue and of bone, as a share of the path.
-GRAIN = (0.009, 0.09)
+GRAIN = (0.012, 0.10)
 GRAIN_SLOPE = -2.3  # of the plate's power spectrum, log-log, as anatomy's
 _WIDEST_MM = 70.0
 

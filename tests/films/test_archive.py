@@ -289,9 +289,15 @@ WAYS = {
 
 @pytest.mark.parametrize("where", [ELM, FIR], ids=["cone", "slot"])
 def test_distances_hold_in_the_median_plane_however_a_viewer_takes_them(tmp_path, monkeypatch, where):
-    """The S1 plate lies there: as long on the film as in the patient."""
+    """The S1 plate of a pelvis that is not turned lies there: as long on the film as in the patient."""
     plain, kept = anatomy.spines, []
-    monkeypatch.setattr(anatomy, "spines", lambda *asked: kept.append(plain(*asked)) or kept[-1])
+
+    def unturned(*asked):
+        turned = plain(*asked)
+        kept.append(replace(turned, pelvis_deg=0 * turned.pelvis_deg))
+        return kept[-1]
+
+    monkeypatch.setattr(anatomy, "spines", unturned)
     write_films(tmp_path, [where], n=3, long_side_px=PX, formats=["dicom"])
     plates_mm = kept[-1].landmarks_mm[:3, :2]
     assert (plates_mm[..., 1] == 0).all()
