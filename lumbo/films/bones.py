@@ -509,8 +509,8 @@ def hips(spines: Spines, vary: Variety) -> list[Solid]:
     )  # fmt: skip
     return [
         Ellipsoids(heads, 1.1 * ball, 0.0, CANCELLOUS * 0.8 * dense, soft=True),
-        Tubes(edge, 1.7, 0.65 * shell, soft=True),
-        Tubes(roof, 3.0, 0.36 * shell, soft=True),
+        Tubes(edge, 1.7, 0.5 * shell, soft=True),
+        Tubes(roof, 3.0, 0.3 * shell, soft=True),
         Tubes(np.stack([heads, neck], 2), 0.62 * radius, 0.10 * shaft * dense),
         Tubes(np.stack([neck, foot], 2), 0.60 * radius, 0.19 * shaft, 0.62),
     ]

@@ -127,7 +127,7 @@ def _organs(spines, vary):
     ends = [_behind(spines, level, rng) for level in ("T12", "L3")]
     foot = spines.s1_mm[:, None, 1] + rng.normal([-30, 10], [6, 12], (n, _STRIPES, 2))
     stripe = np.stack([*ends, foot], 2)  # (n, stripes, 3 points, 2)
-    strong = vary("soft.stripe", n)[:, None] * rng.normal(0, 0.2, (n, _STRIPES))
+    strong = (vary("soft.stripe", n)[:, None] * rng.normal(0, 0.2, (n, _STRIPES))).clip(-0.25, 0.35)
     return [
         Ellipsoids(in_space(liver[:, None]), half, rng.normal(-20, 12, (n, 1)), 1.0, MUSCLE, soft=True),
         Ellipsoids(
