@@ -41,7 +41,7 @@ from lumbo.angles import ANGLES, lumbopelvic_angles
 from lumbo.errors import require
 from lumbo.films import calibration, hospitals, radiograph, variety
 from lumbo.films.hospitals import FilmSet, Hospital, pool
-from lumbo.films.variety import AS_MEASURED, Setting
+from lumbo.films.variety import USUAL, Setting
 from lumbo.learning import evaluation, models, training
 
 HOSPITAL = "aspen"
@@ -207,7 +207,7 @@ def levels(where: Hospital, nets: dict[str, nn.Module], setting: Setting, what: 
 
 def settings() -> Iterator[tuple[str, Setting]]:
     """As measured, half as strong again, and with the spread of each group of factors left out."""
-    yield "dial 1", AS_MEASURED
+    yield "dial 1", USUAL
     yield "dial 1.5", Setting(dial=1.5)
     groups: dict[str, list[str]] = {}
     for name in variety.factors():
@@ -274,12 +274,14 @@ def patched(path: Path, strength: float) -> Iterator[None]:
 
 @cache
 def stamp() -> dict[str, str]:
-    """Digests of the specifications and of some films' mean grey levels: whatever changes films changes them.
+    """Digests of the specifications and of some films' mean grey levels, which change with most changes of films.
 
     The means of quarters of a film are whole grey levels here, so that it does not matter on which processor.
     """
     some = [
-        hospitals.draw(where, "test", SEED, 0, 256, n=4).films for where in hospitals.hospitals().values()
+        hospitals.draw(where, split, SEED, 0, 256, n=8).films
+        for where in hospitals.hospitals().values()
+        for split in ("training", "test")
     ]
     quarters = np.concatenate(some).astype(float).reshape(-1, 2, 128, 2, 104).mean((2, 4))
     return {"specs": hospitals.specification(), "films": store.digest(quarters.round())}
@@ -289,11 +291,12 @@ def keep(folder: Path, name: str, make: Callable[..., list[dict]], *arguments: A
     """Return the rows of a shard; make them, and keep them, where there are none of today's films."""
     path = folder / f"{name}.json"
     found = json.loads(path.read_text()) if path.exists() else {}
-    if found.get("stamp") == stamp():
+    asked = [value for value in arguments if isinstance(value, int | str)]  # films, draw, steps, network
+    if found.get("stamp") == stamp() and found.get("asked") == asked:
         return found["rows"]
     began = time.time()
     rows = make(*arguments)
-    shard = {"stamp": stamp(), "seconds": round(time.time() - began), "rows": rows}
+    shard = {"stamp": stamp(), "asked": asked, "seconds": round(time.time() - began), "rows": rows}
     store.write_atomic(path, (json.dumps(shard, indent=1) + "\n").encode())
     return rows
 

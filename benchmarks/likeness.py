@@ -12,7 +12,7 @@ from PIL import Image
 
 from lumbo.films import anatomy, calibration, hospitals, plates, radiograph
 from lumbo.films.hospitals import Hospital
-from lumbo.films.variety import AS_MEASURED, Setting
+from lumbo.films.variety import USUAL, Setting
 
 SEED = 9100  # of patients in no experiment
 LUMBAR = anatomy.LEVELS[:5]
@@ -37,7 +37,7 @@ def corners_mm(spines: anatomy.Spines) -> np.ndarray:
 
 
 def bodies_px(
-    where: Hospital, split: str, seed: int, n: int, setting: Setting = AS_MEASURED
+    where: Hospital, split: str, seed: int, n: int, setting: Setting = USUAL
 ) -> tuple[np.ndarray, np.ndarray]:
     """Corners of all bodies on the first n films of a set, (n, 14, 4, 2), and of the collimated field, (n, 2, 2)."""
     bodies, fields = [], []

@@ -171,6 +171,8 @@ def test_a_shard_is_made_once_and_again_for_other_films(benchmark, tmp_path, mon
         monkeypatch.setattr(hardness, "stamp", lambda films=films: {"films": films})
         assert hardness.keep(tmp_path, "few-x", make, 1, 2) == [{"what": "x"}]
     assert made == [(1, 2)] * 2
+    hardness.keep(tmp_path, "few-x", make, 1, 3)  # other steps
+    assert made[2:] == [(1, 3)]
 
 
 def test_draws_are_put_together(benchmark):

@@ -213,8 +213,7 @@ def _slides(patients, vary):
     n = len(patients)
     back = vary("column.backwards", n)[:, None] > 0
     slips = np.where(back, -0.5, 1.0) * patients.slip
-    steps = vary("column.step", n, len(LEVELS)) / 100
-    steps[:, _LUMBAR:] = 0
+    steps = np.pad(vary("column.step", n, _LUMBAR) / 100, ((0, 0), (0, _THORACIC)))
     return steps + np.pad(slips, ((0, 0), (0, len(LEVELS) - 2)))
 
 

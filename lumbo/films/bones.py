@@ -19,6 +19,7 @@ _LUMBAR = 5
 _SIDES = np.array([1.0, -1.0])  # left, right
 # Density of the plates' rims from L5 to T4.
 _RIM = np.array([0.047, 0.075, 0.075, 0.06, 0.035, 0.03, 0.03] + [0.03] * 7)
+_RIMS = 1 + 4 * len(LEVELS)  # of S1, and of the two plates of each half body
 _YOUNG_YEARS, _LOSS, _HU = 30.0, 2.5, 226.0  # L1 in young adults, Hounsfield units, and what a year takes
 _GROUPS = ("vertebrae", "arches", "sacrum", "pelvis")
 
@@ -70,7 +71,7 @@ def bodies(spines: Spines, vary: Variety) -> list[Solid]:
     corners = (middle + flat)[:, None] + _carried(spines, y)[:, :, :, None]
     nearer = (spines.bodies_mm - middle)[..., 0] * np.sin(np.radians(spines.twist_deg))[..., None]
     spongy = 0.68 * CANCELLOUS * density(spines, "vertebrae", vary)[:, None] * vary("bone.piece", n, levels)
-    rim, cortex = vary("body.rim", n, 4 * levels), vary("bone.cortex", n)[:, None]
+    rim, cortex = vary("body.rim", n, _RIMS)[:, 1:], vary("bone.cortex", n)[:, None]
     rim = rim * cortex * np.tile(_RIM, 4)
     up, low = rim[:, : 2 * levels], rim[:, 2 * levels :]
     wall = np.ones((n, 2 * levels)) * 0.09 * cortex
@@ -93,9 +94,7 @@ def _sags(vary, n, k, grown):
     own = vary("body.sag", n, 2 * levels).reshape(n, levels, 2)
     flat = 1 - vary("body.flat", n, 2 * levels).reshape(n, levels, 2).clip(max=1)
     plates = (own * flat * np.array([0.7, 1.5])).clip(max=4) * grown[:, None, None]
-    plates = np.concatenate(
-        [plates, plates * vary("body.rim", n, 2 * levels).reshape(n, levels, 2).clip(0.7, 1.4)], 1
-    )
+    plates = np.concatenate([plates, plates * vary("body.sides", n, 2 * levels).reshape(n, levels, 2)], 1)
     waist = vary("body.waist", n, 2 * k).reshape(n, k, 2) * np.array([1.2, 2.4]) * grown[:, None, None]
     skew = np.tile(vary("body.skew", n, 2 * levels).reshape(n, levels, 2), (1, 2, 1))
     zero = np.zeros((n, k))
@@ -176,7 +175,7 @@ def sacrum(spines: Spines, vary: Variety) -> list[Solid]:
     fade = np.array([1.0, 0.65, 0.4, 0.25, 0.15])  # downwards
     shell[..., 0] = (0.10 * fade * rim[:, :5] * cortex)[:, None]
     shell[..., 2] = (0.12 * fade * rim[:, 5:] * cortex)[:, None]
-    shell[:, :, 0, 0] = 0.055 * vary("body.rim", n, 1) * cortex  # the S1 plate itself
+    shell[:, :, 0, 0] = 0.055 * vary("body.rim", n, _RIMS)[:, :1] * cortex  # the S1 plate itself
     shell[..., 1], shell[..., 3] = (0.11 * fade * cortex)[:, None], (0.13 * fade * cortex)[:, None]
     sag = np.zeros((n, 2, 5, 4))
     sag[:, :, 0, 0], sag[..., 3] = (0.5 * vary("body.sag", n) - dome)[:, None], 1.8
@@ -268,7 +267,7 @@ def _canal(spines, blocks, vary):
         np.array([[8.0, 11.0, 8.0], [8.0, 10.0, 7.0], [6.0, 9.0, 6.0], [5.0, 7.0, 5.0]])
         * grown[:, None, None]
     )
-    semi = semi * vary("arch.spinous", n, 4)[..., None]
+    semi = semi * vary("sacrum.crest", n, 4)[..., None]
     spongy = density(spines, "sacrum", vary)[:, None]
     return [
         Tubes(turned(walls, spines.pelvis_deg), 4.2 * grown[:, None], 0.22 * spongy, soft=True),
@@ -392,7 +391,7 @@ def _carried(spines, y_mm):
 _ARC = np.radians(np.linspace(25.0, 205.0, 9))  # of the acetabulum over a head, from its front backwards
 _PIECES, _POINTS = 8, 13  # of the pelvis, on each side; at most
 _TILT, _RADIUS = 13.0, 118.0  # the pelvis is drawn for this PT and pelvic radius: (x, z) from the hip axis
-_CREST = 153.0  # and for this height of the crest
+_S1, _CREST = 115.0, 153.0  # heights of the middle of the S1 plate and of the crest
 _WING = [(42, 84), (28, 122), (-14, 150), (-58, 142), (-92, 108), (-82, 80), (-14, 44), (20, 46)]
 _ROOF = [(24, 20), (22, 58), (-6, 74), (-38, 60), (-30, 26), (-8, 10)]
 _ISCHIUM = [(-14, -6), (-32, 8), (-44, -16), (-44, -60), (-28, -70), (-12, -50)]
@@ -473,7 +472,8 @@ class _Carry:
         )
         self.size = vary("pelvis.size", n) * spines.patients.size("pelvic_radius") / _RADIUS
         self.flare = vary("pelvis.flare", n) * _grown(spines)
-        self.crest = (vary("pelvis.crest", n) * _grown(spines) - 38.0 * self.size) / (_CREST - 60.0)
+        top = vary("pelvis.crest", n) * _grown(spines) + _S1 * spines.patients.size("pelvic_radius") / _RADIUS
+        self.crest = (top - _CREST * self.size) / ((_CREST - 60.0) * self.size)
         self.tilt = np.radians(spines.patients.angles_deg[:, 1] - _TILT)
 
     def __call__(self, points):
@@ -522,14 +522,14 @@ def hips(spines: Spines, vary: Variety) -> list[Solid]:
 def _ribs(spines, vary):
     """Faint ribs that sweep back, down and forwards from T12 to T9, two a level."""
     first, last = LEVELS.index("T12"), LEVELS.index("T9") + 1
-    n, rng, grown = len(spines), vary.rng("ribs"), _grown(spines)[:, None, None]
+    n, grown = len(spines), _grown(spines)[:, None, None]
     root = _both_sides(spines, spines.bodies_mm[:, :, 1], 22.0).reshape(n, 2, -1, 3)[:, :, first:last]
     side = _SIDES[:, None]
     room = spines.patients.size("body_half_width")[:, None, None] * 0.8
-    long = np.array([0.55, 0.8, 1.0, 1.0])  # the last ribs are short
-    reach, drop = (
-        rng.normal(mean, sd, (n, 1, last - first)) * long * grown for mean, sd in ((115, 14), (80, 14))
-    )
+    long = (
+        np.array([0.55, 0.8, 1.0, 1.0]) * vary("column.rib", n, last - first)[:, None]
+    )  # the last ribs are short
+    reach, drop = 115 * long * grown, 80 * long * grown
     bends = np.array(
         [(0.0, 0.16, 0.0), (-0.22, 0.45, 0.12), (-0.08, 0.85, 0.42), (0.35, 1.0, 0.75), (0.9, 0.92, 1.0)]
     )
@@ -539,8 +539,12 @@ def _ribs(spines, vary):
         np.stack([root[..., 0] + x * reach, side * y * room + 0 * root[..., 1], root[..., 2] - z * drop], -1)
         for x, y, z in bends
     ]
-    thin = rng.normal(4.8, 0.5, (n, 1)).clip(3.4)
-    return Tubes(_flat(np.stack(points, 3)), thin, 0.26 * density(spines, "arches", vary)[:, None], 0.72)
+    return Tubes(
+        _flat(np.stack(points, 3)),
+        4.8 * grown[:, :, 0],
+        0.26 * density(spines, "arches", vary)[:, None],
+        0.72,
+    )
 
 
 def _implants(spines, implanted, vary):
@@ -578,8 +582,8 @@ def _implants(spines, implanted, vary):
     along = blocks[:, 1:, 3] - blocks[:, 1:, 2]
     along = along / np.linalg.norm(along, axis=-1, keepdims=True)
     upright = np.stack([-along[..., 1], along[..., 0]], -1)
-    half = rng.uniform([9.0, 3.0], [13.0, 4.5], (n, 1, 2))
-    shift = rng.uniform(-3, 5, (n, 1, 1)) * along
+    half = rng.uniform([9.0, 3.0], [13.0, 4.5], (n, 1, 2))[whose]
+    shift = rng.uniform(-3, 5, (n, 1, 1))[whose] * along
     cage = np.stack(
         [
             disc + shift + a * half[..., :1] * along + b * half[..., 1:] * upright
@@ -589,9 +593,9 @@ def _implants(spines, implanted, vary):
     )
     plastic = rng.random((n, 1))[whose] < 0.6  # that lets X-rays through but for its edges
     return [
-        Rods(tops, twice(tip), rng.uniform(2.2, 3.2, (n, 1)), screws, TITANIUM),
+        Rods(tops, twice(tip), rng.uniform(2.2, 3.2, (n, 1))[whose], screws, TITANIUM),
         Tubes(tops[:, :, None] + np.array([[-4.0, 0, 0], [3.0, 0, 0]]), 4.2, 0.8 * screws, material=TITANIUM),
-        Tubes(np.stack([lower, upper], 2), rng.uniform(2.3, 3.1, (n, 1)), links, material=TITANIUM),
+        Tubes(np.stack([lower, upper], 2), rng.uniform(2.3, 3.1, (n, 1))[whose], links, material=TITANIUM),
         Prisms(
             cage, aside[:, 1:], 9.0, 0.10 * caged * ~plastic, shell=(0.08 * caged * ~plastic)[..., None] * np.ones(4),
             sag_mm=(0.0,) * 4, taper_mm=(0.0,) * 4, material=TITANIUM,

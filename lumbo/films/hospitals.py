@@ -16,7 +16,7 @@ import torch
 from lumbo import angles, errors, rows, specs, store
 from lumbo.errors import choice, fields, instance, require, text, whole
 from lumbo.films import anatomy, bones, populations, processing, radiograph, raster, shapes, tissue, variety
-from lumbo.films.variety import AS_MEASURED, Setting, Variety
+from lumbo.films.variety import USUAL, Setting, Variety
 from lumbo.rows import Rows, join
 from lumbo.specs import Range
 from lumbo.threads import devices, one_thread
@@ -194,7 +194,7 @@ def film_set(
     n: int | None = None,
     long_side_px: int = 256,
     device: str = "cpu",
-    setting: Setting = AS_MEASURED,
+    setting: Setting = USUAL,
 ) -> FilmSet:
     """Draw films of one split of a hospital, or take them from the cache.
 
@@ -243,7 +243,7 @@ def draw(
     bits: int = 8,
     device: str = "cpu",
     n: int | None = None,
-    setting: Setting = AS_MEASURED,
+    setting: Setting = USUAL,
 ) -> FilmSet:
     """Draw the patients of one chunk, take their films and rate them: `CHUNK` films, or the first of them.
 
@@ -298,7 +298,7 @@ def visit(
     seed: int,
     chunk: int,
     long_side_px: int = 256,
-    setting: Setting = AS_MEASURED,
+    setting: Setting = USUAL,
 ) -> Visit:
     """Return who stands before which film in one chunk of `draw`: everything but the film itself."""
     where, split, seed, long_side_px = _asked(where, split, seed, long_side_px, "cpu", setting)

@@ -39,14 +39,20 @@ def trunk(spines: Spines, vary: Variety) -> Trunk:
         front_mm=np.maximum(front, fronts + _BEFORE_MM * grown),
         back_mm=spine_x - 58 * grown - 0.22 * depth * back,
         width_mm=2 * width * vary("trunk.width", n)[:, None] * wide * vary("trunk.outline", n, 2 * m)[:, m:],
-        widest=vary("trunk.widest", n, m) + widest,
+        widest=(vary("trunk.widest", n, m) + widest).clip(0.05, 0.95),
         taper=0.97 * vary("trunk.taper", n),
         fat=vary("trunk.fat", n).clip(0, 0.4),
         domes_mm=domes,
         lung=(LUNG * vary("trunk.lung", n)).clip(max=0.4),
-        grain=vary.rng("grain").random((n, 2, 2)),
+        grain=_grain(n, vary),
         strength=np.stack([vary("trunk.grain", n), vary("bone.grain", n)], -1),
     )
+
+
+def _grain(n, vary):
+    """Where on the plate of uneven tissue a patient's soft tissue and bone lie, (n, 2, 2); bone stays the same."""
+    places = vary.rng("grain").random((n, 2, 2))
+    return np.stack([places[:, 0], places[vary.whose(n), 1]], 1)
 
 
 def contents(spines: Spines, vary: Variety) -> list[Solid]:
@@ -156,7 +162,7 @@ def _muscles(spines, vary):
         ],
         2,
     )
-    psoas = vary("soft.stripe", n)[:, None] * rng.uniform(0.03, 0.16, (n, 2))
+    psoas = vary("soft.psoas", n, 2).clip(0)
     high = np.linspace(-60.0, 330.0, 6)
     skin = np.stack([front[:, None] * rng.normal(0.82, 0.05, (n, 6)), high + 0 * front[:, None]], -1)[:, None]
     return [
@@ -200,8 +206,8 @@ def _outside(spines, vary):
     ]
     fold = in_space(np.stack(ends, 2))
     width = rng.uniform(2.5, 7, (n, _FOLDS))
-    breast = np.stack([front * rng.normal(0.95, 0.1, n), l2[:, 1] + rng.normal(205, 22, n)], -1)[:, None]
-    elbow = np.stack([front * rng.normal(0.6, 0.25, n), l2[:, 1] + rng.normal(170, 40, n)], -1)
+    breast = np.stack([front * rng.normal(0.95, 0.1, n), l2[:, 1] + rng.normal(140, 25, n)], -1)[:, None]
+    elbow = np.stack([front * rng.normal(0.6, 0.25, n), l2[:, 1] + rng.normal(95, 35, n)], -1)
     hand = elbow + np.stack([rng.normal(170, 20, n), rng.normal(20, 60, n)], -1)
     arm = in_space(np.stack([elbow, hand], 1)[:, None], 120.0)
     there, woman = vary("soft.arm", n)[:, None], vary("soft.breast", n)[:, None]

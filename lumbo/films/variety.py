@@ -5,10 +5,11 @@ of its elements, both standard normals cut at `CUT`; what it does follows from i
 
 - ``normal``: mean + dial * (between * score of the patient + within * score of the element)
 - ``log``: mean * exp(the same sum), a factor that is never negative
-- ``rate``: it is there in a share ``rate`` of cases, with an amount that is ``normal``, times the dial
+- ``rate``: it is there in a share ``rate`` of cases, with an amount that is ``normal``, times the dial (at most 1.5)
 
-At dial 0 every film has the means, at 1 the spreads are those of the file.  The dial touches neither who the patient
-is (`populations`) nor mere places, such as where in the belly a bubble lies (`Variety.rng`).  Each factor draws from a generator of
+At dial 0 every factor has its mean, and what has a rate is nowhere; at 1 the spreads are those of the file.  The dial
+touches neither who the patient is (`populations`) nor what is left to chance (`Variety.rng`): where a bubble lies in the
+belly, how large a letter is, which metal a surgeon chose.  So films of dial 0 still differ.  Each factor draws from a generator of
 its own, so changing one leaves all the others as they are.
 """
 
@@ -22,7 +23,7 @@ import numpy as np
 from lumbo import store
 from lumbo.errors import choice, fields, instance, number, require, text
 
-__all__ = ["BODILY", "CUT", "LAWS", "AS_MEASURED", "Setting", "Variety", "factors", "check_factors"]
+__all__ = ["BODILY", "CUT", "LAWS", "USUAL", "Setting", "Variety", "factors", "check_factors"]
 
 BODILY = ("body", "disc", "column", "pelvis", "sacrum", "arch", "bone")  # what a patient keeps
 CUT = 2.5  # scores beyond it are moved to it
@@ -37,7 +38,7 @@ LAWS = {
 class Setting:
     """How the factors are set.
 
-    dial : multiplies every spread; 0 none, 1 as measured
+    dial : multiplies every spread; 0 none, 1 as the file says
     scores : by name, a score that this factor has for every patient, instead of a drawn one; for every
         element where it has no spread between patients
     without : names of factors whose spread is left out
@@ -65,7 +66,7 @@ class Variety:
     def __init__(
         self, rng: np.random.Generator, setting: Setting | None = None, whose: np.ndarray | None = None
     ):
-        self.setting = AS_MEASURED if setting is None else setting
+        self.setting = USUAL if setting is None else setting
         self._root, self._whose = int(rng.integers(2**62)), whose
 
     def whose(self, n: int) -> np.ndarray:
@@ -132,4 +133,4 @@ def _check_factor(name: str, spec: dict) -> dict:
     return spec
 
 
-AS_MEASURED = Setting()
+USUAL = Setting()
