@@ -68,7 +68,7 @@ def other_factors(monkeypatch):
 @pytest.fixture
 def level(other_factors):
     """No body stands forwards or backwards on the one below it."""
-    other_factors(column__step={"mean": [0.0] * len(LEVELS)})
+    other_factors(column__step={"mean": [0.0] * 5})
 
 
 def tilt(anterior, posterior):

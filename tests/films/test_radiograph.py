@@ -256,7 +256,7 @@ def test_a_patient_who_is_too_large_for_the_room_gets_a_larger_field():
 # ---------------------------------------------------------------- soft tissue
 
 
-REAR = 0.75  # power of the fall towards the back
+REAR = 0.95  # power of the fall towards the back
 BODIES = [
     {},
     {"widest": np.full((1, 2), 0.3)},
