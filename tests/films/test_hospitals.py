@@ -839,7 +839,7 @@ def test_the_digest_does_not_change_with_titles(monkeypatch):
 def test_the_films_are_those_that_were_frozen():
     """No number has changed since the films were calibrated: another number needs another version."""
     assert frozen()["specs"] == frozen()["today"]
-    assert tomllib.loads(f"v = {frozen()['version']}")["v"] >= 1.0
+    assert float(frozen()["version"].split()[0]) >= 2.0
 
 
 # ---------------------------------------------------------------- malformed hospital files
