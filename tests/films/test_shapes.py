@@ -115,7 +115,8 @@ SLOW = {
     shapes.Rods: slow_rod,
     shapes.Tubes: slow_tube,
 }
-TAIL = {"nearer_mm": 1, 
+TAIL = {
+    "nearer_mm": 1,
     "corners_mm": 2,
     "shell": 1,
     "sag_mm": 1,
