@@ -27,7 +27,7 @@ from hostile.trials import (
 )
 from hostile.world import PX, here
 
-from lumbo.films import anatomy, archive, calibration, hospitals, plates, populations, radiograph
+from lumbo.films import anatomy, archive, calibration, hospitals, plates, populations, radiograph, variety
 from lumbo.films.hospitals import FilmSet
 from lumbo.specs import Range
 
@@ -103,9 +103,10 @@ def film_doors() -> Iterator[Door]:
     yield asks(populations.follow_up, {"patients": patients, "rng": rng()})
     yield asks(
         anatomy.spines,
-        {"patients": patients, "rng": rng()},
+        {"patients": patients, "vary": variety.Variety(rng())},
         more={"patients": {"fallen": fallen}},
     )
+    yield asks(variety.Setting, {"dial": 1.0, "without": ("field.tilt",)})
     yield asks(radiograph.canvas, {"long_side_px": PX}, more={"long_side_px": ODD_SIZES})
     yield asks(
         calibration.film_statistics,

@@ -52,8 +52,11 @@ class Setting:
         number("dial", self.dial, 0.0, 3.0)
         for name, score in instance("scores", self.scores, dict).items():
             number(f"scores.{choice('scores', name, factors())}", score, -5.0, 5.0)
-        for name in instance("without", self.without, tuple):
-            choice("without", name, factors())
+        listed = isinstance(self.without, list | tuple)
+        require(listed, "without", self.without, "a list of names of factors")
+        object.__setattr__(
+            self, "without", tuple(choice("without", name, factors()) for name in self.without)
+        )
 
 
 class Variety:
