@@ -27,15 +27,6 @@ Measured = dict[str, np.ndarray]  # by name, a row a film
 # ---------------------------------------------------------------------------------------------- where everything is
 
 
-def corners_mm(spines: anatomy.Spines) -> np.ndarray:
-    """Corners of all bodies in space, each in its own middle plane: (n, 14, 4, 3)."""
-    middle = spines.bodies_mm.mean(2, keepdims=True)
-    ahead, up = np.moveaxis(spines.bodies_mm - middle, -1, 0)
-    twist = np.radians(spines.twist_deg[..., None])
-    flat = np.stack([middle[..., 0] + ahead * np.cos(twist), middle[..., 1] + up], -1)
-    return anatomy.in_space(flat, spines.aside_mm[..., None] + ahead * np.sin(twist))
-
-
 def bodies_px(
     where: Hospital, split: str, seed: int, n: int, setting: Setting = USUAL
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -44,7 +35,7 @@ def bodies_px(
     for chunk in range(-(-n // hospitals.CHUNK)):
         seen = hospitals.visit(where, split, seed, chunk, setting=setting)
         exposure = seen.exposure
-        bodies.append(radiograph.project(corners_mm(seen.spines), where.scanner, exposure))
+        bodies.append(radiograph.project(seen.spines.corners_mm, where.scanner, exposure))
         half = exposure.field_mm / 2 / exposure.pixel_mm[:, None]
         middle = np.array(exposure.shape[::-1]) / 2 - 0.5
         fields.append(np.stack([middle - half, middle + half], 1))

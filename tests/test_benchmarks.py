@@ -76,7 +76,7 @@ def test_plates_are_where_the_landmarks_are(benchmark):
     """L1 of all bodies is L1 of the landmarks, and the first of a set are the same for any number."""
     likeness, where = benchmark("likeness"), hospitals_2.hospital("fir")
     seen = hospitals_2.visit(where, "test", 0, 1)
-    np.testing.assert_allclose(likeness.corners_mm(seen.spines)[:, 4, :2], seen.spines.landmarks_mm[:, 2:4])
+    np.testing.assert_allclose(seen.spines.corners_mm[:, 4, :2], seen.spines.landmarks_mm[:, 2:4])
     bodies, field = likeness.bodies_px(where, "test", 0, 70)
     films = hospitals_2.draw(where, "test", 0, 1, 256, n=6)
     np.testing.assert_allclose(bodies[64:, 4, :2], films.landmarks_px[:, 2:4], atol=1e-6)

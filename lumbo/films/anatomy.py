@@ -62,15 +62,18 @@ class Spines(Rows):
     heads_mm: np.ndarray
 
     @property
+    def corners_mm(self) -> np.ndarray:
+        """Corners of the bodies in space, twisted, each in its own middle plane: (n, 14, 4, 3)."""
+        middle = self.bodies_mm.mean(2, keepdims=True)
+        ahead, up = np.moveaxis(self.bodies_mm - middle, -1, 0)
+        twist = np.radians(self.twist_deg[..., None])
+        flat = middle + np.stack([ahead * np.cos(twist), up], -1)
+        return in_space(flat, self.aside_mm[..., None] + ahead * np.sin(twist))
+
+    @property
     def landmarks_mm(self) -> np.ndarray:
         """The landmarks in space, shape (n, 6, 3), in the order of `angles.LANDMARKS`."""
-        l1 = LEVELS.index("L1")
-        middle = self.bodies_mm[:, l1].mean(1)[:, None]
-        plate = self.bodies_mm[:, l1, :2] - middle
-        twist = np.radians(self.twist_deg[:, l1, None])
-        ahead, aside = plate[..., 0] * np.cos(twist), plate[..., 0] * np.sin(twist)
-        flat = middle + np.stack([ahead, plate[..., 1]], -1)
-        upper = in_space(flat, self.aside_mm[:, l1, None] + aside)
+        upper = self.corners_mm[:, LEVELS.index("L1"), :2]
         return np.concatenate([turned(in_space(self.s1_mm), self.pelvis_deg), upper, self.heads_mm], axis=1)
 
 

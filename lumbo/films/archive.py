@@ -43,7 +43,7 @@ from lumbo import store
 from lumbo.angles import ANGLES, LANDMARKS, SIDES, hip_axis, measure, s1_midpoint
 from lumbo.errors import InputError, array, choice, fields, instance, number, require, text, whole
 from lumbo.films import hospitals, populations, radiograph
-from lumbo.films.hospitals import CHUNK, FilmSet, Hospital
+from lumbo.films.hospitals import CHUNK, MOST, FilmSet, Hospital
 
 __all__ = [
     "FORMATS",
@@ -70,7 +70,6 @@ _DEGREES = [[f"{who}{name}_deg" for name in ANGLES] for who in ("", "rated_", "a
 _TABLES = {"landmarks.csv": ["hidden", *chain(*_POINTS)], "angles.csv": [*chain(*_DEGREES)]}
 _PHOTOMETRIC = ("MONOCHROME2", "MONOCHROME1")  # bone bright, bone dark
 _HIDDEN = ("none", "left", "right")  # what `FilmSet.hidden` counts
-_MOST = 1_000_000  # films of one hospital
 _ROW, _SUMS = 2000, 2**28  # bytes at most, of a row of a table and of the checksums
 
 
@@ -376,7 +375,7 @@ def _ask(sites, split, seed, n, long_side_px, formats) -> dict:
     names = _each_once("hospital", [where.name for where in sites])
     choice("split", split, hospitals.SPLITS)
     seed, long_side_px = whole("seed", seed, 0), _long_side("long_side_px", long_side_px)
-    counts = [where.patients[split] if n is None else whole("n", n, 1, _MOST) for where in sites]
+    counts = [where.patients[split] if n is None else whole("n", n, 1, MOST) for where in sites]
     require(any(counts), "split", split, f"one in which {', '.join(names)} has patients; or give n")
     for name, count in zip(names, counts):
         behind = len(_SYNTHETIC + _name("", split, seed, count))
@@ -429,7 +428,7 @@ def _sites(field: str, table: Any) -> dict:
         place = f"{field}.{name}"
         require(Path(name).name == name, place, name, "a name without a folder")
         fields(place, site, {"films", "specification"})
-        whole(f"{place}.films", site["films"], 0, _MOST)
+        whole(f"{place}.films", site["films"], 0, MOST)
         text(f"{place}.specification", site["specification"])
     return table
 

@@ -9,7 +9,6 @@ and turned with it as one piece.
 import numpy as np
 
 from lumbo.films.anatomy import LEVELS, Spines, in_space, turned
-from lumbo.films.populations import growth
 from lumbo.films.shapes import CANCELLOUS, MUSCLE, TITANIUM, Ellipsoids, Prisms, Rods, Solid, Tubes
 from lumbo.films.variety import Variety
 
@@ -32,11 +31,9 @@ def skeleton(spines: Spines, implanted: np.ndarray, vary: Variety) -> list[Solid
     spines : `n` spines
     implanted : (n,) bool, who carries pedicle screws, rods and a cage
     """
-    blocks, *rest = sacrum(spines, vary)
     return [
         *bodies(spines, vary),
-        blocks,
-        *rest,
+        *sacrum(spines, vary),
         *_arches(spines, vary),
         *hips(spines, vary),
         *pelvis(spines, vary),
@@ -62,14 +59,12 @@ def density(spines: Spines, group: str, vary: Variety) -> np.ndarray:
 def bodies(spines: Spines, vary: Variety) -> list[Solid]:
     """Vertebral bodies with cortical walls and sunken endplates: left halves, then right halves; lips and nodes."""
     n, levels = len(spines), len(LEVELS)
-    grown = _grown(spines)
+    grown = spines.patients.grown
     width = np.linspace(1.05, 0.68, levels) * spines.patients.size("body_width")[:, None] / 2
     y = _SIDES[:, None] * width[:, None] / 2  # (n, 2, levels) from the body's middle
-    middle = spines.bodies_mm.mean(2, keepdims=True)
-    flat = spines.bodies_mm - middle
-    flat = flat * np.stack([np.cos(np.radians(spines.twist_deg)), np.ones((n, levels))], -1)[:, :, None]
-    corners = (middle + flat)[:, None] + _carried(spines, y)[:, :, :, None]
-    nearer = (spines.bodies_mm - middle)[..., 0] * np.sin(np.radians(spines.twist_deg))[..., None]
+    turned_mm = spines.corners_mm
+    corners = turned_mm[..., ::2][:, None] + _carried(spines, y)[:, :, :, None]
+    nearer = turned_mm[..., 1] - spines.aside_mm[..., None]
     spongy = 0.68 * CANCELLOUS * density(spines, "vertebrae", vary)[:, None] * vary("bone.piece", n, levels)
     rim, cortex = vary("body.rim", n, _RIMS)[:, 1:], vary("bone.cortex", n)[:, None]
     rim = rim * cortex * np.tile(_RIM, 4)
@@ -114,7 +109,7 @@ def _lips(spines, vary):
     drawn = vary("body.lip", n, 4 * k).reshape(n, k, 4)
     drawn[:, :_LUMBAR, 3] += spines.patients.spurs_mm[:, :_LUMBAR]
     drawn[:, : _LUMBAR - 1, 0] += spines.patients.spurs_mm[:, 1:]
-    grown = _grown(spines)[:, None, None]
+    grown = spines.patients.grown[:, None, None]
     length = (2.2 * grown + drawn / 2).clip(max=9)
     centre = corners + across * (length - drawn)[..., None]
     tilt = np.degrees(np.arctan2(across[..., 1], across[..., 0]))
@@ -163,7 +158,7 @@ def sacrum(spines: Spines, vary: Variety) -> list[Solid]:
     The first edge of the first block is the S1 plate.  A domed plate bulges as a parabola
     whose best-fitting line is the stated one: its ends lie two thirds of the height below.
     """
-    n, patients, dome, grown = len(spines), spines.patients, spines.patients.dome_mm, _grown(spines)
+    n, patients, dome, grown = len(spines), spines.patients, spines.patients.dome_mm, spines.patients.grown
     spongy = CANCELLOUS * 0.42 * density(spines, "sacrum", vary)
     plate = spines.s1_mm + (2 / 3 * dome)[:, None, None] * _down(spines.s1_mm)[:, None]
     blocks, tail = _sacral_blocks(plate, patients, grown, vary)
@@ -224,7 +219,7 @@ def _sacral_wings(spines, blocks, vary):
     """The wings beside S1 and S2 with their upper border, which runs down and forwards from the plate's middle."""
     n, down = len(spines), _down(spines.s1_mm)
     along = spines.s1_mm[:, 0] - spines.s1_mm[:, 1]
-    middle, grown = spines.s1_mm.mean(1), _grown(spines)
+    middle, grown = spines.s1_mm.mean(1), spines.patients.grown
     ala = vary("sacrum.ala", n)
     wing = [middle + 17 * grown[:, None] * down - 0.12 * along, blocks[:, 1].mean(1) - 0.25 * along]
     above = spines.bodies_mm[:, 0].mean(1)
@@ -254,7 +249,7 @@ def _sacral_wings(spines, blocks, vary):
 
 def _canal(spines, blocks, vary):
     """What lies behind the sacral canal: laminae, and the median crest behind them."""
-    n, grown = len(spines), _grown(spines)
+    n, grown = len(spines), spines.patients.grown
     back, low = blocks[:, :4, 1], blocks[:, :4, 2]
     middle = (back + low) / 2
     away = middle - (blocks[:, :4, 0] + blocks[:, :4, 3]) / 2
@@ -279,7 +274,7 @@ def _canal(spines, blocks, vary):
 
 def _coccyx(spines, plate, vary):
     """Three or four small bones that curve forwards from the last plate."""
-    n, grown = len(spines), _grown(spines)
+    n, grown = len(spines), spines.patients.grown
     heading, at = _down(plate), plate.mean(1)
     turns, centre, tilt = vary("sacrum.coccyx", n, 4), [], []
     for k in range(4):
@@ -300,14 +295,16 @@ def _coccyx(spines, plate, vary):
 def _arches(spines, vary):
     """Pedicles, articular columns, laminae and transverse processes on both sides; spinous processes between them.
 
-    Between two pedicles, the disc and the articular column lies the foramen: nothing is drawn there.
+    Between two pedicles, the disc and the articular column lies the foramen, which lets more through.
     """
     front, back = spines.bodies_mm[:, :, [0, 3]].mean(2), spines.bodies_mm[:, :, [1, 2]].mean(2)
     backwards = (back - front) / np.linalg.norm(back - front, axis=-1, keepdims=True)
     upwards = np.stack([backwards[..., 1], -backwards[..., 0]], -1)
     n, k = back.shape[:2]
     tall = np.linalg.norm(spines.bodies_mm[:, :, 1] - spines.bodies_mm[:, :, 2], axis=-1)[..., None] / 27.0
-    size = (np.linspace(1.0, 0.75, k) * vary("arch.size", n, k))[..., None] * _grown(spines)[:, None, None]
+    size = (np.linspace(1.0, 0.75, k) * vary("arch.size", n, k))[..., None] * spines.patients.grown[
+        :, None, None
+    ]
     jitter = vary("arch.place", n, 2 * k).reshape(n, k, 2)
     dense = density(spines, "arches", vary)[:, None] * np.ones((n, k))
     dense = dense * np.linspace(1.05, 0.7, k)  # they grow thinner upwards
@@ -441,7 +438,7 @@ def pelvis(spines: Spines, vary: Variety) -> list[Solid]:
         *(
             Tubes(
                 carry(_rounded(points)),
-                radius * _grown(spines)[:, None],
+                radius * spines.patients.grown[:, None],
                 strength * lines[:, [i, i + 5]],
                 soft=True,
             )
@@ -471,8 +468,11 @@ class _Carry:
             vary("pelvis.outline", n, 2 * _PIECES * (_POINTS + 2)).reshape(n, _PIECES, -1, 2).swapaxes(0, 1)
         )
         self.size = vary("pelvis.size", n) * spines.patients.size("pelvic_radius") / _RADIUS
-        self.flare = vary("pelvis.flare", n) * _grown(spines)
-        top = vary("pelvis.crest", n) * _grown(spines) + _S1 * spines.patients.size("pelvic_radius") / _RADIUS
+        self.flare = vary("pelvis.flare", n) * spines.patients.grown
+        top = (
+            vary("pelvis.crest", n) * spines.patients.grown
+            + _S1 * spines.patients.size("pelvic_radius") / _RADIUS
+        )
         self.crest = (top - _CREST * self.size) / ((_CREST - 60.0) * self.size)
         self.tilt = np.radians(spines.patients.angles_deg[:, 1] - _TILT)
 
@@ -493,7 +493,7 @@ class _Carry:
 def hips(spines: Spines, vary: Variety) -> list[Solid]:
     """Femoral heads with a cortical shell in their acetabula, necks and shafts."""
     heads, radius = spines.heads_mm, spines.patients.size("head_radius")[:, None]
-    n, side, grown = len(spines), np.sign(heads[..., 1]), _grown(spines)[:, None]
+    n, side, grown = len(spines), np.sign(heads[..., 1]), spines.patients.grown[:, None]
     neck = heads + np.stack([0 * side - 8 * grown, side * 30 * grown, 0 * side - 30 * grown], -1)
     foot = neck + np.stack([0 * side - 6 * grown, side * 4 * grown, 0 * side - 190 * grown], -1)
     ball = np.ones((1, 2, 3)) * radius[..., None]
@@ -522,7 +522,7 @@ def hips(spines: Spines, vary: Variety) -> list[Solid]:
 def _ribs(spines, vary):
     """Faint ribs that sweep back, down and forwards from T12 to T9, two a level."""
     first, last = LEVELS.index("T12"), LEVELS.index("T9") + 1
-    n, grown = len(spines), _grown(spines)[:, None, None]
+    n, grown = len(spines), spines.patients.grown[:, None, None]
     root = _both_sides(spines, spines.bodies_mm[:, :, 1], 22.0).reshape(n, 2, -1, 3)[:, :, first:last]
     side = _SIDES[:, None]
     room = spines.patients.size("body_half_width")[:, None, None] * 0.8
@@ -608,11 +608,6 @@ def _implants(spines, implanted, vary):
 
 
 # ---------------------------------------------------------------- small helpers
-
-
-def _grown(spines):
-    """How large a patient is beside an adult, (n,)."""
-    return growth(spines.patients.age_years)
 
 
 def _nearer(points_mm):

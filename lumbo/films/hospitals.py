@@ -107,7 +107,7 @@ class FilmSet(Rows):
     films : (n, h, w) uint8, or uint16 from `draw`
     landmarks_px, rated_landmarks_px : (n, 6, 2) exact projections, and as a rater placed them
     angles_deg, rated_angles_deg : (n, 4) film angles of those two
-    anatomical_deg : (n, 4) angles of the spine in space
+    anatomical_deg : (n, 4) angles of the upright patient in space, before the lean that `variety` gives as a whole
     pixel_mm : (n,) pixel size on the detector
     patient : (n,) number of the patient within site, split and seed; follow-up films share it
     mirrored, inverted : (n,) bool, whether the archive holds the film facing right, and as MONOCHROME1
@@ -275,7 +275,7 @@ def draw(
     landmarks = radiograph.project(spines.landmarks_mm, room, exposure)
     hidden = radiograph.hidden_head(spines, room, exposure)
     rated = rate(landmarks, where, exposure.pixel_mm, rater, hidden)
-    rows = {
+    columns = {
         "landmarks_px": landmarks,
         "rated_landmarks_px": rated,
         "angles_deg": angles.lumbopelvic_angles(landmarks, "left"),
@@ -289,7 +289,7 @@ def draw(
         "site": np.full(CHUNK, where.name),
         "cohort": seen.patients.cohort,
     }
-    return FilmSet(films=films, **{name: values[:n] for name, values in rows.items()})
+    return FilmSet(films=films, **{name: values[:n] for name, values in columns.items()})
 
 
 def visit(

@@ -122,6 +122,11 @@ class Patients(Rows):
     dome_mm: np.ndarray
     transitional: np.ndarray
 
+    @property
+    def grown(self) -> np.ndarray:
+        """How large each is beside an adult, (n,)."""
+        return growth(self.age_years)
+
     def size(self, name: str) -> np.ndarray:
         """Return the size called `name`, shape (n,)."""
         return self.sizes_mm[:, SIZES.index(name)]
@@ -190,7 +195,7 @@ def follow_up(patients: Patients, rng: np.random.Generator) -> Patients:
     table = statistics()["follow_up"]
     same, child = table["correlation"], patients.age_years < _GROWN_YEARS
     age = patients.age_years + _INTERVAL_YEARS
-    grown = growth(age) / growth(patients.age_years)
+    grown = growth(age) / patients.grown
     fresh = np.sqrt(1 - same**2) * rng.standard_normal((len(patients), 2))
     drift = rng.normal(0, table["pi_sd"], len(patients))
     angles, segments = patients.angles_deg.copy(), patients.segments_deg.copy()

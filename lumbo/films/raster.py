@@ -2,7 +2,7 @@
 
 Each solid is seen at one depth, in parallel: its own plane has a scale and its pixels have
 millimetres.  What a vertebra's two sides show of divergence comes from its two halves in
-`lumbo.films.shapes`.  Works on torch's current device.
+`lumbo.films.bones`.  Works on torch's current device.
 """
 
 from collections.abc import Callable, Iterator
@@ -139,8 +139,8 @@ def _rows(solid, n):
 def _box_prisms(rows, center_mm, px_per_mm):
     """Box of each prism; its corners are moved to where they are seen in the plane of its middle."""
     if rows.nearer_mm.any():
-        scale = px_per_mm(rows.y_mm[:, None] + rows.nearer_mm) / px_per_mm(rows.y_mm)[:, None]
-        rows.corners_mm = center_mm[:, None] + (rows.corners_mm - center_mm[:, None]) * scale
+        depths = rows.y_mm[:, None] + rows.nearer_mm
+        rows.corners_mm = _seen(rows.corners_mm, depths, rows.y_mm, center_mm, px_per_mm)
     bulge = np.maximum(-rows.sag_mm.min(1, initial=0), 0)[:, None] + 0.5
     return rows.corners_mm.min(1) - bulge, rows.corners_mm.max(1) + bulge, rows.y_mm
 
@@ -167,12 +167,17 @@ def _box_rods(rows, center_mm, px_per_mm):
 
 def _box_tubes(rows, center_mm, px_per_mm):
     """Box of each tube; its points are moved to where they are seen in the plane of their mean depth."""
-    y = rows.points_mm[..., 1].mean(1)
-    center = center_mm[:, None]
-    scale = px_per_mm(rows.points_mm[..., 1]) / px_per_mm(y)[:, None]
-    rows.points_mm = center + (rows.points_mm[..., ::2] - center) * scale
+    depths = rows.points_mm[..., 1]
+    y = depths.mean(1)
+    rows.points_mm = _seen(rows.points_mm[..., ::2], depths, y, center_mm, px_per_mm)
     reach = rows.radius_mm[:, None]
     return rows.points_mm.min(1) - reach, rows.points_mm.max(1) + reach, y
+
+
+def _seen(points_mm, depths_mm, plane_mm, center_mm, px_per_mm):
+    """Where points (rows, m, 2) at depths (rows, m) are seen in a plane of one depth, (rows,)."""
+    center = center_mm[:, None]
+    return center + (points_mm - center) * (px_per_mm(depths_mm) / px_per_mm(plane_mm)[:, None])
 
 
 def _path_prisms(patch):
@@ -223,13 +228,7 @@ def _path_ellipsoids(patch):
 def _path_rods(patch):
     """Chord of a round rod; a ray crosses a slanted one on a longer way, at most three diameters."""
     solid = patch.solid
-    span = solid.end_mm - solid.start_mm
-    share = patch.along(solid.start_mm, span / (span * span).sum(1, keepdim=True).clamp(min=1e-6)).clamp_(
-        0, 1
-    )
-    x = (patch.x - solid.start_mm[:, :1, None]).sub(share * span[:, :1, None])
-    z = (patch.z - solid.start_mm[:, 1:, None]).sub(share.mul_(span[:, 1:, None]))
-    off = x.square_().addcmul_(z, z).div_(solid.radius_mm[:, None, None] ** 2)
+    off = _off(patch, solid.start_mm, solid.end_mm).div_(solid.radius_mm[:, None, None] ** 2)
     through = 2 * solid.radius_mm * solid.density * solid.slant.clamp(max=3)
     return off.neg_().add_(1).clamp_(min=0).sqrt_().mul_(through[:, None, None])
 
@@ -239,20 +238,24 @@ def _path_tubes(patch):
     points = patch.solid.points_mm.unbind(1)
     off = torch.full(torch.broadcast_shapes(patch.x.shape, patch.z.shape), torch.inf)
     for start, end in zip(points, points[1:]):
-        span = end - start
-        share = patch.along(start, span / (span * span).sum(1, keepdim=True).clamp(min=1e-6)).clamp_(0, 1)
-        x = (patch.x - start[:, :1, None]).sub(share * span[:, :1, None])
-        z = (patch.z - start[:, 1:, None]).sub(share.mul_(span[:, 1:, None]))
-        torch.minimum(off, x.square_().addcmul_(z, z), out=off)
+        torch.minimum(off, _off(patch, start, end), out=off)
     off = off.div_(patch.solid.radius_mm[:, None, None] ** 2)
-    hollow = patch.solid.hollow[:, None, None]
-    if patch.solid.whole.soft:
-        chord = (1 - off).clamp_(min=0)
-        return chord.mul_((2 * patch.solid.radius_mm * patch.solid.density)[:, None, None])
-    chord = (1 - off).clamp_(min=0).sqrt_()
-    if np.any(patch.solid.whole.hollow):
-        chord -= (hollow * hollow - off).clamp_(min=0).sqrt_()
+    chord = (1 - off).clamp_(min=0)
+    if not patch.solid.whole.soft:
+        chord.sqrt_()
+        if np.any(patch.solid.whole.hollow):
+            hollow = patch.solid.hollow[:, None, None]
+            chord -= (hollow * hollow - off).clamp_(min=0).sqrt_()
     return chord.mul_((2 * patch.solid.radius_mm * patch.solid.density)[:, None, None])
+
+
+def _off(patch, start, end):
+    """Squared distance of each pixel from pieces of lines, (rows, P, Q); their ends are (rows, 2)."""
+    span = end - start
+    share = patch.along(start, span / (span * span).sum(1, keepdim=True).clamp(min=1e-6)).clamp_(0, 1)
+    x = (patch.x - start[:, :1, None]).sub(share * span[:, :1, None])
+    z = (patch.z - start[:, 1:, None]).sub(share.mul_(span[:, 1:, None]))
+    return x.square_().addcmul_(z, z)
 
 
 _BOX = {

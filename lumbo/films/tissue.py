@@ -3,7 +3,6 @@
 import numpy as np
 
 from lumbo.films.anatomy import LEVELS, Spines, in_space
-from lumbo.films.populations import growth
 from lumbo.films.shapes import AIR, BONE, MUSCLE, Ellipsoids, Solid, Trunk, Tubes
 from lumbo.films.variety import Variety
 
@@ -12,20 +11,17 @@ __all__ = ["trunk", "contents", "bowel", "LUNG"]
 LUNG = 0.14  # share of the path that each lung empties
 _KNOTS = np.array([-260.0, -130.0, -40.0, 50.0, 130.0, 200.0, 280.0, 380.0, 540.0])
 _BEFORE_MM = 45.0  # of soft tissue before the spine at least
-_BUBBLES, _STOOL, _CLOUDS, _FOLDS, _STRIPES = 44, 40, 14, 2, 7
+_LOOPS, _BUBBLES = 11, 4  # of bowel, and in each
+_STOOL, _CLOUDS, _FOLDS, _STRIPES = 40, 14, 2, 7
 
 
 def trunk(spines: Spines, vary: Variety) -> Trunk:
     """Wrap soft tissue around each spine: thighs, buttock, hollow back, belly, chest."""
     n, m = len(spines), len(_KNOTS)
-    grown = growth(spines.patients.age_years)[:, None]
+    grown = spines.patients.grown[:, None]
     depth, width = (spines.patients.size(f"body_half_{name}")[:, None] for name in ("depth", "width"))
     depth = depth * vary("trunk.depth", n)[:, None]
-    walls = np.concatenate([spines.s1_mm[:, 1:], spines.bodies_mm[:, :, 1]], 1)
-    knots = _KNOTS * grown
-    spine_x = np.stack([np.interp(knot, wall[:, 1], wall[:, 0]) for knot, wall in zip(knots, walls)])
-    walls = np.concatenate([spines.s1_mm[:, :1], spines.bodies_mm[:, :, 0]], 1)
-    fronts = np.stack([np.interp(knot, wall[:, 1], wall[:, 0]) for knot, wall in zip(knots, walls)])
+    fronts, spine_x = (_wall_x(spines, corner, _KNOTS * grown) for corner in (0, 1))
     back = np.array([1.2, 1.7, 2.1, 1.9, 1.35, 1.1, 1.1, 1.3, 1.4]) * vary("trunk.back", n, m)
     belly = np.array([0.80, 0.84, 0.86, 0.92, 0.98, 1.0, 1.03, 1.12, 1.15])
     wide = np.array([0.76, 0.89, 0.92, 0.88, 0.73, 0.66, 0.72, 0.90, 1.0])
@@ -49,6 +45,12 @@ def trunk(spines: Spines, vary: Variety) -> Trunk:
     )
 
 
+def _wall_x(spines, corner, knots_mm):
+    """Where the wall through one upper corner of S1 and the bodies (0 front, 1 back) lies at heights (n, m)."""
+    walls = np.concatenate([spines.s1_mm[:, corner, None], spines.bodies_mm[:, :, corner]], 1)
+    return np.stack([np.interp(z, wall[:, 1], wall[:, 0]) for z, wall in zip(knots_mm, walls)])
+
+
 def _grain(n, vary):
     """Where on the plate of uneven tissue a patient's soft tissue and bone lie, (n, 2, 2); bone stays the same."""
     places = vary.rng("grain").random((n, 2, 2))
@@ -64,20 +66,21 @@ def bowel(spines: Spines, vary: Variety) -> list[Solid]:
     """Gas in bubbles along loops of bowel, in front of the spine and in the rectum; mottled stool."""
     n, rng, front = len(spines), vary.rng("bowel"), spines.patients.size("body_half_depth")[:, None]
     l4 = spines.bodies_mm[:, LEVELS.index("L4"), 0]
-    loops = 11  # of four bubbles each
     many = vary("bowel.bubbles", n).clip(0, 1)[:, None]
-    x = l4[:, :1] + 12 + abs(rng.normal(0, 1, (n, loops))) * 0.42 * (front - 30)
-    z = l4[:, 1:] + rng.normal(-15, 62, (n, loops))
-    heading = rng.uniform(0, 2 * np.pi, (n, loops, 1)) + np.cumsum(rng.normal(0, 0.7, (n, loops, 4)), 2)
-    size = vary("bowel.bubble_mm", n, _BUBBLES).reshape(n, loops, 4)
+    x = l4[:, :1] + 12 + abs(rng.normal(0, 1, (n, _LOOPS))) * 0.42 * (front - 30)
+    z = l4[:, 1:] + rng.normal(-15, 62, (n, _LOOPS))
+    heading = rng.uniform(0, 2 * np.pi, (n, _LOOPS, 1)) + np.cumsum(
+        rng.normal(0, 0.7, (n, _LOOPS, _BUBBLES)), 2
+    )
+    size = vary("bowel.bubble_mm", n, _LOOPS * _BUBBLES).reshape(n, _LOOPS, _BUBBLES)
     step = np.stack([np.cos(heading), np.sin(heading)], -1) * size[..., None] * 1.2
     place = np.stack([x, z], -1)[:, :, None] + np.cumsum(step, 2)
-    there = (rng.random((n, loops, 1)) < many[..., None]) * (rng.random((n, loops, 4)) < 0.8)
-    fill = vary("bowel.fill", n, _BUBBLES).reshape(n, loops, 4).clip(max=0.9) * there
-    y = rng.normal(0, 60, (n, loops, 1)) + np.zeros((1, 1, 4))
-    semi = size[..., None] * np.exp(rng.normal(0, 0.22, (n, loops, 4, 3)))
+    there = (rng.random((n, _LOOPS, 1)) < many[..., None]) * (rng.random((n, _LOOPS, _BUBBLES)) < 0.8)
+    fill = vary("bowel.fill", n, _LOOPS * _BUBBLES).reshape(n, _LOOPS, _BUBBLES).clip(max=0.9) * there
+    y = rng.normal(0, 60, (n, _LOOPS, 1)) + np.zeros((1, 1, _BUBBLES))
+    semi = size[..., None] * np.exp(rng.normal(0, 0.22, (n, _LOOPS, _BUBBLES, 3)))
     place[..., 0] = np.minimum(place[..., 0], 0.72 * front[..., None])  # within the wall of the belly
-    turn = rng.uniform(0, 180, (n, loops, 4))
+    turn = rng.uniform(0, 180, (n, _LOOPS, _BUBBLES))
     gas = [
         Ellipsoids(
             _joined(in_space(place, y)[:, some]),
