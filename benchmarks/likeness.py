@@ -27,13 +27,18 @@ Measured = dict[str, np.ndarray]  # by name, a row a film
 # ---------------------------------------------------------------------------------------------- where everything is
 
 
+def visits(where: Hospital, split: str, seed: int, n: int, setting: Setting = USUAL) -> list[hospitals.Visit]:
+    """Who stands before the first n films of a set, a chunk after the other."""
+    chunks = range(-(-n // hospitals.CHUNK))
+    return [hospitals.visit(where, split, seed, chunk, setting=setting) for chunk in chunks]
+
+
 def bodies_px(
     where: Hospital, split: str, seed: int, n: int, setting: Setting = USUAL
 ) -> tuple[np.ndarray, np.ndarray]:
     """Corners of all bodies on the first n films of a set, (n, 14, 4, 2), and of the collimated field, (n, 2, 2)."""
     bodies, fields = [], []
-    for chunk in range(-(-n // hospitals.CHUNK)):
-        seen = hospitals.visit(where, split, seed, chunk, setting=setting)
+    for seen in visits(where, split, seed, n, setting):
         exposure = seen.exposure
         bodies.append(radiograph.project(seen.spines.corners_mm, where.scanner, exposure))
         half = exposure.field_mm / 2 / exposure.pixel_mm[:, None]
@@ -68,7 +73,7 @@ def look(where: Hospital, n: int) -> Measured:
     found["grid"] = plates.around_s1(films, ends[:, 0], grid["below"], grid["behind"])
     found["spacing"] = plates.spacing(bodies[:, : len(LUMBAR)], films.shape[1])
     found["in_view"] = plates.in_view(bodies, field[:, 0], field[:, 1])
-    spines = [hospitals.visit(where, "test", SEED, c).spines for c in range(-(-n // hospitals.CHUNK))]
+    spines = [seen.spines for seen in visits(where, "test", SEED, n)]
     return found | bones(
         np.concatenate([one.bodies_mm for one in spines])[:n],
         np.concatenate([one.s1_mm for one in spines])[:n],

@@ -12,7 +12,7 @@ import numpy as np
 
 from lumbo import angles
 from lumbo.errors import instance, require
-from lumbo.films.populations import Patients
+from lumbo.films.populations import Patients, statistics
 from lumbo.films.variety import Variety
 from lumbo.rows import Rows
 
@@ -26,6 +26,8 @@ _PITCH = np.array([0.92, 0.86, 0.81, 0.78, 0.75, 0.72, 0.70, 0.68, 0.66])  # of 
 _DEPTH = np.array([0.91, 0.88, 0.86, 0.84, 0.82, 0.80, 0.78, 0.76, 0.74])  # of the depth of L3
 _DISC = np.array([0.8, 0.65] + [0.55] * 7)  # of the share of the pitch that a lumbar disc takes
 _KYPHOSIS = -np.array([0.5, 2.5, 3.0, 3.5, 4.0, 4.5, 4.5, 4.5, 4.0])  # T12-L1 and up, degrees a segment
+# Lordosis of the segments L5-S1 to L1-L2 on the 26 films from which the mean wedges of variety.toml come, degrees.
+_SEGMENTS = np.array([16.9, 12.4, 12.4, 5.6, 0.6])
 _RUDIMENT = 0.7  # share of its height that the disc under a sacralised L5 lacks
 _FRACTURED = ("L3", "L2", "L1", "T12")  # the columns of `Patients.fracture`
 # How far each level leans of a coronal curve of 1 degree: L4 and T11 are its end vertebrae, L1-L2 its apex.
@@ -186,7 +188,7 @@ def _heights(pitch, patients, vary):
     """Height of the disc under each body and of the body, in their middle, millimetres (n, 14) each."""
     n = len(pitch)
     share = np.concatenate([vary("disc.share", n, _LUMBAR), vary("disc.share", n, 5)[:, -1:] * _DISC], 1)
-    share = share * patients.size("disc_share")[:, None] / 0.24
+    share = share * patients.size("disc_share")[:, None] / statistics()["sizes"]["disc_share"]["mean"]
     left = 1 - np.concatenate([patients.narrowing, np.zeros((n, _THORACIC))], 1)
     left[:, 0] = np.minimum(left[:, 0], 1 - _RUDIMENT * (patients.transitional == -1))
     return pitch * share * left, pitch * (1 - share)
@@ -201,8 +203,7 @@ def _turns(patients, collapse, disc, vary):
     n = len(patients)
     segments = _make_up(patients.segments_deg, collapse)
     mean = vary("body.wedge", n, _LUMBAR)
-    usual = np.array([16.9, 12.4, 12.4, 5.6, 0.6])  # of the 26 films from which the mean wedges come
-    body = mean + vary("body.wedge_of_segment", n)[:, None] * (segments - usual)
+    body = mean + vary("body.wedge_of_segment", n)[:, None] * (segments - _SEGMENTS)
     open_ = np.degrees(2 * np.arctan2(disc[:, :_LUMBAR], patients.size("body_depth")[:, None]))
     body = body.clip(segments - 0.75 * open_, segments + 0.45 * open_)  # a disc closes until its plates touch
     zero = np.zeros((n, _THORACIC))
