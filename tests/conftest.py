@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import torch
 
+from lumbo.learning import augment
+
 ROOT = Path(__file__).resolve().parent.parent
 CELL_SECONDS = 300
 
@@ -38,6 +40,16 @@ def private_cache(tmp_path_factory):
 def one_thread():
     """Workers train with one thread each, and what they are compared with must do the same."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture
+def in_double(monkeypatch):
+    """Networks work in float64: what should be equal then is, whichever way a processor rounds."""
+    monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)
+    monkeypatch.setattr(augment.draw_moves, "__defaults__", (torch.float64,))
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
 
 
 @pytest.fixture

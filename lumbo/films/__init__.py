@@ -4,7 +4,10 @@ populations : cohort statistics become patients, as numbers
 variety : how much everything else differs, and one dial
 anatomy : patients become spines, in millimetres
 shapes : the solids that stand for a patient
-bones : spines become vertebrae, pelvis, hips, ribs and metal
+vertebrae : spines become vertebral bodies, their arches, and ribs
+pelvis : spines become sacrum, iliac wings and hips
+metal : what surgeons put into a spine
+bones : all of these
 tissue : spines become trunk, bowel and all else that is soft
 raster : solids become paths of rays
 radiograph : rays become counts on a detector
@@ -24,6 +27,9 @@ __all__ = [
     "variety",
     "anatomy",
     "shapes",
+    "vertebrae",
+    "pelvis",
+    "metal",
     "bones",
     "tissue",
     "raster",

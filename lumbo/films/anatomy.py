@@ -16,7 +16,17 @@ from lumbo.films.populations import Patients, statistics
 from lumbo.films.variety import Variety
 from lumbo.rows import Rows
 
-__all__ = ["LEVELS", "Spines", "spines", "film_frame", "anatomical_angles", "direction", "in_space", "turned"]
+__all__ = [
+    "LEVELS",
+    "Spines",
+    "spines",
+    "film_frame",
+    "anatomical_angles",
+    "direction",
+    "in_space",
+    "turned",
+    "down",
+]
 
 LEVELS = ("L5", "L4", "L3", "L2", "L1", "T12", "T11", "T10", "T9", "T8", "T7", "T6", "T5", "T4")
 _LUMBAR = 5  # the first five of LEVELS
@@ -152,6 +162,12 @@ def turned(points_mm: np.ndarray, pelvis_deg: np.ndarray) -> np.ndarray:
     x, y, z = np.moveaxis(points_mm, -1, 0)
     x, y = x * np.cos(about) - y * np.sin(about), x * np.sin(about) + y * np.cos(about)
     return np.stack([x, y * np.cos(drop) + z * np.sin(drop), z * np.cos(drop) - y * np.sin(drop)], -1)
+
+
+def down(plate_mm: np.ndarray) -> np.ndarray:
+    """Unit vector from a plate (n, ..., 2, 2) into the body below it."""
+    along = plate_mm[..., 0, :] - plate_mm[..., 1, :]
+    return np.stack([along[..., 1], -along[..., 0]], -1) / np.linalg.norm(along, axis=-1, keepdims=True)
 
 
 def _column(middle_mm, patients, vary) -> np.ndarray:

@@ -15,7 +15,20 @@ import torch
 
 from lumbo import angles, errors, rows, specs, store
 from lumbo.errors import choice, fields, instance, require, text, whole
-from lumbo.films import anatomy, bones, populations, processing, radiograph, raster, shapes, tissue, variety
+from lumbo.films import (
+    anatomy,
+    bones,
+    metal,
+    pelvis,
+    populations,
+    processing,
+    radiograph,
+    raster,
+    shapes,
+    tissue,
+    variety,
+    vertebrae,
+)
 from lumbo.films.variety import USUAL, Setting, Variety
 from lumbo.rows import Rows, join
 from lumbo.specs import Range
@@ -464,6 +477,9 @@ CODE = store.content_key(
     variety,
     anatomy,
     shapes,
+    vertebrae,
+    pelvis,
+    metal,
     bones,
     tissue,
     raster,

@@ -90,9 +90,11 @@ def _written(grey, vary, films):
     size = max(1, round(height / 300))
     for i in range(films):
         place, level = rng.random(2), rng.uniform(0.5, 1.0)
-        forms = rng.choice(_FORMS, rng.integers(1, 4))
+        kinds = rng.permutation(len(_FORMS))[: rng.integers(1, 4)]  # no two of a kind
+        forms = [rng.choice(_FORMS[kind]) for kind in kinds]
         lines = [
-            "".join(str(rng.integers(0, 10)) if sign == "#" else sign for sign in form) for form in forms
+            "".join(str(rng.integers(sign == "@", 10)) if sign in "#@" else sign for sign in form)
+            for form in forms
         ]
         if i >= n or not there[i]:
             continue
@@ -107,17 +109,13 @@ def _written(grey, vary, films):
     return grey
 
 
+# Dates, times, numbers, tube voltages, names: # is a digit, @ one but 0.
 _FORMS = (
-    "0#.0#.201#",
-    "1#.0#.200#",
-    "0#:1#",
-    "1#:4#:0#",
-    "######",
-    "7# KV",
-    "8# KV",
-    "L LAT",
-    "STANDING",
-    "#####-##",
+    ("0@.0@.201#", "1#.0@.200#"),
+    ("0#:1#", "1#:4#:0#"),
+    ("######", "#####-##"),
+    ("7# KV", "8# KV"),
+    ("L LAT", "STANDING"),
 )
 # Five rows of three pixels for each sign.
 _SIGNS = {

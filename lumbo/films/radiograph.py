@@ -172,7 +172,8 @@ def aim(spines: Spines, scanner: Scanner, long_side_px: int, vary: Variety) -> E
     between = edges[:, 0] + rng.uniform(0.25, 0.6, n) * (edges[:, 1] - edges[:, 0])
     center[:, 1] = np.where(cut, between, center[:, 1])
     usual_mm = max(usual[1] / height, usual[0] / width)
-    pixel_mm = (largest / [width, height]).max(1)
+    shown = np.where(vary("field.crop", n)[:, None] > 0, field, largest)
+    pixel_mm = (shown / [width, height]).max(1)
     return Exposure(center, field, pixel_mm, usual_mm, (height, width))
 
 
@@ -223,22 +224,27 @@ def attenuation(
     n : only the first n films, which are the same for any n and cost what n films cost; by default all
     """
     n, (height, width) = len(exposure.center_mm[:n]), exposure.shape
-    matter = torch.zeros(2, n * height * width)
-    matter[0] = _soft_tissue(trunk, scanner, exposure, n).flatten()
+    matter = torch.zeros(2, n, height, width)
+    matter[0] = _soft_tissue(trunk, scanner, exposure, n)
 
     def px_per_mm(y, film):
         return magnification(y, scanner) / exposure.pixel_mm[film].reshape(-1, *[1] * np.ndim(y))
 
     view = raster.View(exposure.center_mm[:n], exposure.shape, px_per_mm)
-    for solid in solids:
-        for target, path in raster.paths(solid, view):
-            for layer, share in zip(matter, solid.material):
-                if share:
-                    layer.index_add_(0, target, path, alpha=share)
-    matter = matter.view(2, n, height, width)
+
+    def add(some):
+        for solid in some:
+            for target, path in raster.paths(solid, view):
+                for layer, share in zip(matter, solid.material):
+                    if share:
+                        layer.view(-1).index_add_(0, target, path, alpha=share)
+
+    even = (shapes.TITANIUM, shapes.LEAD)
+    add(solid for solid in solids if solid.material not in even)
     for i, strength in enumerate(GRAIN):
         uneven = _grain(trunk.grain[:n, i], exposure) * raster.tensor(trunk.strength[:n, i, None, None])
         matter[i].addcmul_(matter[i], uneven, value=strength)
+    add(solid for solid in solids if solid.material in even)
     return matter
 
 
@@ -363,13 +369,16 @@ def _soft_tissue(trunk, scanner, exposure, n):
     chest = torch.sigmoid((x - back - WALL_MM) / 5) * torch.sigmoid((front - WALL_MM - x) / 5)
     for dome in trunk.domes_mm[:n].transpose(1, 0, 2):
         crest = raster.tensor(dome)[:, :, None, None]
-        fall = (x - crest[:, 0]) / 17
+        off = x - crest[:, 0]
+        fall = off.clamp(min=0) / DOME_MM[0] - off.clamp(max=0) / DOME_MM[1]
         path *= 1 - lung * chest * torch.sigmoid((z - crest[:, 1] + fall * fall) / 6)
     fine = F.interpolate(path[:, None], scale_factor=2, mode="bilinear", align_corners=False)
     return fine[:, 0, :, :width]  # an odd width needs half a coarse column more
 
 
 WALL_MM = 22.0  # thickness of the chest's wall
+# A dome falls by 1 mm this far before and behind its crest, by 4 mm twice as far: more steeply behind, to the ribs.
+DOME_MM = (17.0, 12.0)
 # Standard deviation of the unevenness of soft tissue and of bone, as a share of the path.
 GRAIN = (0.012, 0.10)
 GRAIN_SLOPE = -2.3  # of the plate's power spectrum, log-log, as anatomy's

@@ -78,6 +78,7 @@ _FIELDS = {
         "sag_mm": 1,
         "skew": 1,
         "nearer_mm": 1,
+        "slant_mm": 2,
     },
     shapes.Ellipsoids: {"center_mm": 1, "semi_mm": 1, "turn_deg": 0, "density": 0},
     shapes.Rods: {"start_mm": 1, "end_mm": 1, "radius_mm": 0, "density": 0},
@@ -141,7 +142,13 @@ def _box_prisms(rows, center_mm, px_per_mm):
     if rows.nearer_mm.any():
         depths = rows.y_mm[:, None] + rows.nearer_mm
         rows.corners_mm = _seen(rows.corners_mm, depths, rows.y_mm, center_mm, px_per_mm)
-    bulge = np.maximum(-rows.sag_mm.min(1, initial=0), 0)[:, None] + 0.5
+    ends = rows.y_mm + rows.half_width_mm * np.array([[-1], [1]])  # (2, rows)
+    grows = np.subtract(*(px_per_mm(y) for y in ends[::-1])) / px_per_mm(rows.y_mm)
+    moves = shapes.ROUND * (rows.slant_mm + (rows.corners_mm - center_mm[:, None]) * grows[:, None])
+    edges = np.roll(rows.corners_mm, -1, 1) - rows.corners_mm
+    across = edges[..., ::-1] * [-1, 1] / np.maximum(np.linalg.norm(edges, axis=-1, keepdims=True), 1e-6)
+    rows.smear_mm = abs(((moves + np.roll(moves, -1, 1)) / 2 * across).sum(-1))
+    bulge = np.maximum(-rows.sag_mm.min(1, initial=0), 0)[:, None] + rows.smear_mm.max(1)[:, None] / 2 + 0.5
     return rows.corners_mm.min(1) - bulge, rows.corners_mm.max(1) + bulge, rows.y_mm
 
 
@@ -200,11 +207,14 @@ def _path_prisms(patch):
                 share.addcmul_(share, share, value=-1), solid.sag_mm[:, i, None, None], value=-4
             )
         depth.append(distance)
-    cover = _covered(_least(depth), patch.pixel_mm)
+    sharp = 1 / torch.hypot(solid.smear_mm[..., None, None], patch.pixel_mm[:, None])  # (rows, m, 1, 1)
+    half = torch.tensor(0.5)
+    cover = _least([torch.addcmul(half, d, sharp[:, i]) for i, d in enumerate(depth)]).clamp_(0, 1)
     path = cover * solid.density[:, None, None]
     for i, (distance, strength) in enumerate(zip(depth, solid.shell.T)):
         if np.any(np.asarray(solid.whole.shell)[..., i]):
-            rim = _covered(distance - shapes.SHELL_MM, patch.pixel_mm)
+            inner = half - shapes.SHELL_MM * sharp[:, i]
+            rim = torch.addcmul(inner, distance, sharp[:, i]).clamp_(0, 1)
             path.addcmul_(torch.sub(cover, rim, out=rim).clamp_(min=0), strength[:, None, None])
     for reach in sorted(set(taper) - {0.0}):
         rest = (1 - _least([d for d, t in zip(depth, taper) if t == reach]) / reach).clamp_(0, 1)
@@ -278,8 +288,3 @@ def _least(distances):
     for distance in distances[1:]:
         least = torch.minimum(least, distance)
     return least
-
-
-def _covered(distance_mm, pixel_mm):
-    """Share of a pixel that lies inside an edge at this distance."""
-    return (distance_mm / pixel_mm).add_(0.5).clamp_(0, 1)

@@ -18,6 +18,7 @@ __all__ = [
     "LEAD",
     "CANCELLOUS",
     "SHELL_MM",
+    "ROUND",
     "Prisms",
     "Ellipsoids",
     "Rods",
@@ -33,7 +34,8 @@ MUSCLE = (1.0, 0.0)  # more of it than the trunk has there
 CANCELLOUS = 0.16  # of cortical bone's excess; ICRU 46 spongiosa, an adult's, has 0.18
 
 
-SHELL_MM = 1.8  # under each edge of a prism lies its shell
+SHELL_MM = 2.3  # under each edge of a prism lies its shell
+ROUND = 0.6  # share of a prism's extent along y over which its edges are smeared: bones are round, not slabs
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,8 @@ class Prisms:
     shell : (m,) or (n, k, m)  density added in the first `SHELL_MM` under each edge
     sag_mm : (m,) or (n, k, m)  how far each edge sinks (negative: bulges)
     nearer_mm : (n, k, m) or one for all  by how much each corner is nearer to the tube than `y_mm`
+    slant_mm : (n, k, m, 2) or one for all  how far (x, z) each corner moves from the side away from the tube to the
+        near one.  With the diverging rays it smears an edge, as plates that are seen a little obliquely are broad.
     skew : (m,) or (n, k, m), or one for all  where it sinks most: 0 in its middle, 1 near its start, -1 near its end
     taper_mm : (m,)  over how many millimetres from each edge the solid reaches its full width
     """
@@ -58,6 +62,7 @@ class Prisms:
     taper_mm: tuple[float, ...]
     skew: np.ndarray | tuple[float, ...] = (0.0,)
     nearer_mm: np.ndarray | tuple[float, ...] = (0.0,)
+    slant_mm: np.ndarray | tuple[tuple[float, float], ...] = ((0.0, 0.0),)
     material: tuple[float, float] = BONE
 
 

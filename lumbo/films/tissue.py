@@ -8,7 +8,7 @@ from lumbo.films.variety import Variety
 
 __all__ = ["trunk", "contents", "bowel", "LUNG"]
 
-LUNG = 0.14  # share of the path that each lung empties
+LUNG = 0.18  # share of the path that each lung empties
 _KNOTS = np.array([-260.0, -130.0, -40.0, 50.0, 130.0, 200.0, 280.0, 380.0, 540.0])
 _BEFORE_MM = 45.0  # of soft tissue before the spine at least
 _LOOPS, _BUBBLES = 11, 4  # of bowel, and in each
@@ -24,11 +24,11 @@ def trunk(spines: Spines, vary: Variety) -> Trunk:
     fronts, spine_x = (_wall_x(spines, corner, _KNOTS * grown) for corner in (0, 1))
     back = np.array([1.2, 1.7, 2.1, 1.9, 1.35, 1.1, 1.1, 1.3, 1.4]) * vary("trunk.back", n, m)
     belly = np.array([0.80, 0.84, 0.86, 0.92, 0.98, 1.0, 1.03, 1.12, 1.15])
-    wide = np.array([0.76, 0.89, 0.92, 0.88, 0.73, 0.66, 0.72, 0.90, 1.0])
+    wide = np.array([0.88, 0.95, 0.91, 0.84, 0.70, 0.64, 0.72, 0.90, 1.0])
     widest = np.array([0.20, 0.19, 0.16, 0.09, 0.01, 0.0, 0.02, 0.05, 0.06])
     front = depth * belly * vary("trunk.outline", n, 2 * m)[:, :m]
     domes = np.stack([spines.bodies_mm[:, LEVELS.index("L1"), 0, :1] + vary.rng("domes").normal(50, 16, (n, 2)),
-                      350 * grown + vary("trunk.dome", n, 2)], -1)  # fmt: skip
+                      345 * grown + vary("trunk.dome", n, 2)], -1)  # fmt: skip
     return Trunk(
         knots_mm=_KNOTS,
         tall=grown[:, 0],
@@ -36,7 +36,7 @@ def trunk(spines: Spines, vary: Variety) -> Trunk:
         back_mm=spine_x - 58 * grown - 0.22 * depth * back,
         width_mm=2 * width * vary("trunk.width", n)[:, None] * wide * vary("trunk.outline", n, 2 * m)[:, m:],
         widest=(vary("trunk.widest", n, m) + widest).clip(0.05, 0.95),
-        taper=0.97 * vary("trunk.taper", n),
+        taper=0.92 * vary("trunk.taper", n),
         fat=vary("trunk.fat", n).clip(0, 0.4),
         domes_mm=domes,
         lung=(LUNG * vary("trunk.lung", n)).clip(max=0.4),
@@ -78,8 +78,8 @@ def bowel(spines: Spines, vary: Variety) -> list[Solid]:
     there = (rng.random((n, _LOOPS, 1)) < many[..., None]) * (rng.random((n, _LOOPS, _BUBBLES)) < 0.8)
     fill = vary("bowel.fill", n, _LOOPS * _BUBBLES).reshape(n, _LOOPS, _BUBBLES).clip(max=0.9) * there
     y = rng.normal(0, 60, (n, _LOOPS, 1)) + np.zeros((1, 1, _BUBBLES))
-    semi = size[..., None] * np.exp(rng.normal(0, 0.22, (n, _LOOPS, _BUBBLES, 3)))
-    place[..., 0] = np.minimum(place[..., 0], 0.72 * front[..., None])  # within the wall of the belly
+    semi = size[..., None] * np.exp(rng.normal(0, 0.35, (n, _LOOPS, _BUBBLES, 3)))
+    place[..., 0] = np.minimum(place[..., 0], 0.62 * front[..., None])  # within the wall of the belly
     turn = rng.uniform(0, 180, (n, _LOOPS, _BUBBLES))
     gas = [
         Ellipsoids(
@@ -90,7 +90,7 @@ def bowel(spines: Spines, vary: Variety) -> list[Solid]:
             AIR,
             soft=soft,
         )
-        for some, soft in ((slice(0, 6), True), (slice(6, None), False))
+        for some, soft in ((slice(0, 10), True), (slice(10, None), False))
     ]
     return [*gas, _rectum(spines, vary), _stool(spines, l4, front, vary)]
 
@@ -212,17 +212,19 @@ def _outside(spines, vary):
     breast = np.stack([front * rng.normal(0.95, 0.1, n), l2[:, 1] + rng.normal(140, 25, n)], -1)[:, None]
     elbow = np.stack([front * rng.normal(0.6, 0.25, n), l2[:, 1] + rng.normal(95, 35, n)], -1)
     hand = elbow + np.stack([rng.normal(170, 20, n), rng.normal(20, 60, n)], -1)
-    arm = in_space(np.stack([elbow, hand], 1)[:, None], 120.0)
+    shoulder = elbow + np.stack([rng.normal(-60, 20, n), rng.normal(230, 20, n)], -1)
+    arm = in_space(np.stack([shoulder, elbow, hand], 1)[:, None], 120.0)
     there, woman = vary("soft.arm", n)[:, None], vary("soft.breast", n)[:, None]
     bone = arm + np.array([0.0, 0.0, 9.0])
     return [
         Tubes(fold, width, vary("soft.fold", n, _FOLDS) / (2 * width), 0.0, MUSCLE, soft=True),
         Ellipsoids(
             in_space(breast),
-            np.array([52.0, 44.0, 34.0]) * woman.clip(0.3)[..., None],
-            0.0,
-            0.8 * (woman > 0),
+            np.array([60.0, 46.0, 34.0]) * woman.clip(0.3)[..., None],
+            rng.normal(70, 12, (n, 1)),
+            0.9 * (woman > 0),
             MUSCLE,
+            soft=True,
         ),
         Tubes(arm, 34.0, 0.85 * (there > 0), 0.0, MUSCLE),
         Tubes(np.concatenate([bone, arm - np.array([0.0, 0.0, 8.0])], 1), 7.0, 0.5 * (there > 0), 0.5, BONE),

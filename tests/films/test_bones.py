@@ -23,7 +23,7 @@ from test_anatomy import other_factors as other_factors
 from test_radiograph import bone
 
 from lumbo.angles import lumbopelvic_angles
-from lumbo.films import anatomy, bones, populations, radiograph, shapes, variety
+from lumbo.films import anatomy, bones, pelvis, populations, radiograph, shapes, variety, vertebrae
 from lumbo.films.anatomy import LEVELS
 
 
@@ -45,7 +45,7 @@ def halves(solid, level):
 
 def drawn_plates(spines, factors):
     """The plates of S1 and L1 as they are drawn, front and back corner: (n, 2 halves, 4, 3) in space."""
-    sacrum, bodies = bones.sacrum(spines, factors)[0], bones.bodies(spines, factors)[0]
+    sacrum, bodies = pelvis.sacrum(spines, factors)[0], vertebrae.bodies(spines, factors)[0]
     return np.concatenate([halves(sacrum, 0), halves(bodies, L1)], 2)
 
 
@@ -78,7 +78,7 @@ def test_film_angles_are_those_of_the_drawn_shapes(cohort, dial, room):
     """Corners and balls that are drawn, measured: what a rater can read off the film is what is stated."""
     who = populations.draw(cohort, 200, rng(5))
     spines, factors = built(replace(who, dome_mm=0 * who.dome_mm), dial=dial)
-    scanner, heads = ROOMS[room], bones.hips(spines, factors)[0].center_mm
+    scanner, heads = ROOMS[room], pelvis.hips(spines, factors)[0].center_mm
     shot = radiograph.aim(spines, scanner, 256, factors)
     points = np.concatenate([drawn_plates(spines, factors).reshape(200, 8, 3), heads], 1)
     film = radiograph.project(points, scanner, shot)
@@ -96,7 +96,7 @@ def test_a_switch_draws_its_plates_at_the_landmarks(switch, other_factors):
     """In the patient's plane, to a billionth of a millimetre; S1 is the line that fits the drawn upper edge best."""
     other_factors(body__sag={"mean": 1e-12})
     spines, factors = built(patients(switch), dial=0.0)
-    bodies, sacrum = bones.bodies(spines, factors)[0], bones.sacrum(spines, factors)[0]
+    bodies, sacrum = vertebrae.bodies(spines, factors)[0], pelvis.sacrum(spines, factors)[0]
     plate = halves(bodies, L1).mean(1)[..., ::2]
     middle = spines.bodies_mm[:, L1].mean(1)[:, None]
     shorter = np.stack([np.cos(np.radians(spines.twist_deg[:, L1])), np.ones(len(spines))], -1)[:, None]
@@ -121,18 +121,19 @@ def test_plates_found_on_the_film_have_the_stated_angles(room):
         "y_mm": 0.0,
         "skew": (0.0,),
         "nearer_mm": (0.0,),
+        "slant_mm": ((0.0, 0.0),),
     }
     tilt = {}
     for name, solid, at in (
-        ("S1", bones.sacrum(spines, factors)[0], 0),
-        ("L1", bones.bodies(spines, factors)[0], L1),
+        ("S1", pelvis.sacrum(spines, factors)[0], 0),
+        ("L1", vertebrae.bodies(spines, factors)[0], L1),
     ):
         corners = solid.corners_mm.reshape(1, 2, -1, 4, 2).mean(1)[:, [at]]
         film = (
-            bone(
-                [replace(solid, corners_mm=corners, half_width_mm=20.0, density=1.0, **even)], shot, scanner
-            )[0]
-            / 40
+            bone([replace(solid, corners_mm=corners, half_width_mm=2.0, density=1.0, **even)], shot, scanner)[
+                0
+            ]
+            / 4
         )
         ends = radiograph.project(anatomy.in_space(corners[:, 0, :2]), scanner, shot)[0]
         columns = np.arange(int(ends[:, 0].min()) + 6, int(ends[:, 0].max()) - 5)
@@ -151,7 +152,7 @@ def test_bone_begins_below_the_plates_and_fills_the_heads():
     room = replace(ROOMS["cone"], cut=0.0)
     shot = radiograph.aim(spines, room, 256, factors)
     points = radiograph.project(spines.landmarks_mm, room, shot)
-    for solids, (front, back) in ((bones.sacrum, (0, 1)), (bones.bodies, (2, 3))):
+    for solids, (front, back) in ((pelvis.sacrum, (0, 1)), (vertebrae.bodies, (2, 3))):
         film = bone([solids(spines, factors)[0]], shot, room)
         plate = points[:, front] - points[:, back]
         down = np.stack([plate[:, 1], -plate[:, 0]], -1) / length(plate)[:, None]
@@ -159,7 +160,7 @@ def test_bone_begins_below_the_plates_and_fills_the_heads():
             on_plate = points[:, back] + share * plate
             above, below = (value_at(film, on_plate + step * down) for step in (-2.5, 2.5))
             assert (below > above + 1).all()
-    film = bone(bones.hips(spines, factors)[:1], shot, room)
+    film = bone(pelvis.hips(spines, factors)[:1], shot, room)
     assert all((value_at(film, points[:, k]) > 1).all() for k in (4, 5))
 
 
@@ -181,7 +182,7 @@ def test_curved_turned_and_leaning_vertebrae_show_double_contours(setting):
         spines.twist_deg + setting.get("turn", 0) * ones,
     )
     spines = replace(spines, lean_deg=lean, twist_deg=twist)
-    left, right = np.moveaxis(halves(bones.bodies(spines, vary(dial=0.0))[0], L1), 1, 0)
+    left, right = np.moveaxis(halves(vertebrae.bodies(spines, vary(dial=0.0))[0], L1), 1, 0)
     apart = (left - right)[0]
     wide = apart[:, 1]
     np.testing.assert_allclose(apart[:, 2], -wide * np.sin(np.radians(lean[0, L1])), atol=1e-9)
@@ -192,7 +193,7 @@ def test_curved_turned_and_leaning_vertebrae_show_double_contours(setting):
 def test_spurs_grow_only_at_their_discs():
     """At the front corners of the two bodies beside it, and nowhere else."""
     spines = plain(same_patient(2, spurs_mm=[[0] * 5, [0, 6, 0, 0, 0]]))
-    lips = bones.bodies(spines, vary(dial=0.0))[1]
+    lips = vertebrae.bodies(spines, vary(dial=0.0))[1]
     without, with_one = lips.semi_mm[:, :, 0]
     np.testing.assert_array_equal(np.flatnonzero(without != with_one), [0, 4 + 3])  # on L5, under L4
     assert (with_one >= without).all()
@@ -203,7 +204,7 @@ def test_spurs_grow_only_at_their_discs():
 
 def test_plates_are_deepest_behind_their_middle():
     """Of both plates, whose edges run in opposite directions; by the same share as the file says."""
-    solid = bones.bodies(plain(same_patient(1)), vary(dial=0.0))[0]
+    solid = vertebrae.bodies(plain(same_patient(1)), vary(dial=0.0))[0]
     skew = np.broadcast_to(solid.skew, (1, 2 * len(LEVELS), 4))[0]
     assert (skew[:, 0] < 0).all() and (skew[:, 2] > 0).all() and not skew[:, [1, 3]].any()
     np.testing.assert_allclose(-skew[:, 0], skew[:, 2])
@@ -215,7 +216,7 @@ def test_an_arch_is_broken_only_where_a_body_has_slipped_forwards():
 
     def gaps(**scores):
         spines, factors = built(slipped, scores={f"column.{name}": score for name, score in scores.items()})
-        return bones._arches(spines, factors)[2].density
+        return vertebrae.arches(spines, factors)[2].density
 
     expected = np.zeros((3, 2, len(LEVELS)), bool)
     expected[1, :, 0] = expected[2, :, 1] = True  # L5 and L4, left and right
@@ -247,7 +248,7 @@ def at(points_mm, shot):
 def test_the_sacrum_is_a_chain_of_blocks_with_remnants_of_discs():
     """The gap under S1 is that of the file, times growth; a lumbarised S1 keeps a disc, and is squarer."""
     spines, factors = built(same_patient(2, transitional=[0, 1]), dial=0.0)
-    blocks = bones.sacrum(spines, factors)[0].corners_mm.reshape(2, 2, 5, 4, 2).mean(1)
+    blocks = pelvis.sacrum(spines, factors)[0].corners_mm.reshape(2, 2, 5, 4, 2).mean(1)
     gaps = length(blocks[:, :-1, 2:].mean(2) - blocks[:, 1:, :2].mean(2))
     assert gaps[0, 0] == pytest.approx(factors("sacrum.remnant", 2, 4)[0, 0]) and gaps[1, 0] == pytest.approx(
         4.8
@@ -260,7 +261,7 @@ def test_the_sacrum_is_a_chain_of_blocks_with_remnants_of_discs():
 
 def test_a_dome_bulges_by_its_height_above_a_plate_that_is_lower_by_two_thirds():
     flat, domed = (plain(same_patient(1, dome_mm=[high])) for high in (0.0, 9.0))
-    one, other = (bones.sacrum(spines, vary(dial=0.0))[0] for spines in (flat, domed))
+    one, other = (pelvis.sacrum(spines, vary(dial=0.0))[0] for spines in (flat, domed))
     np.testing.assert_allclose(length(one.corners_mm - other.corners_mm)[0, 0, :2], 6.0)
     assert (one.sag_mm - other.sag_mm)[0, 0, 0] == pytest.approx(9.0)
 
@@ -270,8 +271,8 @@ def test_the_pelvis_turns_as_one_piece():
     spines, factors = built(populations.draw("degenerative", 6, rng(2)))
     flat = replace(spines, pelvis_deg=0 * spines.pelvis_deg, heads_mm=plain(spines.patients).heads_mm)
     turned, still = (
-        [s.points_mm for s in bones.pelvis(spine, factors) if isinstance(s, shapes.Tubes)]
-        + [bones.sacrum(spine, factors)[1].center_mm, bones.hips(spine, factors)[0].center_mm]
+        [s.points_mm for s in pelvis.wings(spine, factors) if isinstance(s, shapes.Tubes)]
+        + [pelvis.sacrum(spine, factors)[1].center_mm, pelvis.hips(spine, factors)[0].center_mm]
         for spine in (spines, flat)
     )
     for one, other in zip(turned, still, strict=True):
@@ -285,7 +286,7 @@ def test_the_crest_stands_above_the_plate_as_published():
     spines, factors = built(
         populations.draw("healthy_adults", 1000, rng(2)), without=("field.turn", "field.drop")
     )
-    lines = [s.points_mm for s in bones.pelvis(spines, factors) if isinstance(s, shapes.Tubes)]
+    lines = [s.points_mm for s in pelvis.wings(spines, factors) if isinstance(s, shapes.Tubes)]
     top = max(lines, key=lambda points: points[..., 2].mean())[..., 2].max(-1).mean(1)
     above = top - spines.s1_mm.mean(1)[:, 1]
     assert above.mean() == pytest.approx(38, abs=3) and above.std() == pytest.approx(8, abs=4)
@@ -293,7 +294,7 @@ def test_the_crest_stands_above_the_plate_as_published():
 
 def test_heads_lie_at_their_landmarks_inside_a_bright_rim_of_their_radius():
     spines, factors = built(populations.draw("degenerative", 9, rng(2)))
-    ball, rim = bones.hips(spines, factors)[:2]
+    ball, rim = pelvis.hips(spines, factors)[:2]
     np.testing.assert_array_equal(ball.center_mm, spines.heads_mm)
     radius = spines.patients.size("head_radius")[:, None, None]
     np.testing.assert_allclose(ball.semi_mm, ball.semi_mm[..., :1] * np.ones(3))  # round
@@ -308,10 +309,10 @@ def test_heads_lie_at_their_landmarks_inside_a_bright_rim_of_their_radius():
 def test_bone_is_lost_from_thirty_years_on():
     """2.5 of 226 Hounsfield units a year: by hand 1, 1, .779, .558 and .35, which is the least."""
     who = replace(same_patient(5), age_years=np.array([20.0, 30.0, 50.0, 70.0, 95.0]))
-    found = bones.density(plain(who), "vertebrae", vary(dial=0.0))
+    found = vertebrae.density(plain(who), "vertebrae", vary(dial=0.0))
     np.testing.assert_allclose(found, [1, 1, 1 - 50 / 226, 1 - 100 / 226, 0.35])
     assert (
-        0.7 < bones.density(plain(replace(who, age_years=np.full(5, 10.0))), "pelvis", vary(dial=0.0))
+        0.7 < vertebrae.density(plain(replace(who, age_years=np.full(5, 10.0))), "pelvis", vary(dial=0.0))
     ).all()
 
 
@@ -319,7 +320,7 @@ def test_groups_of_bones_have_densities_of_their_own():
     """They share the patient's, so they go along with each other, but not entirely."""
     spines, factors = built(same_patient(2000))
     found = np.log(
-        [bones.density(spines, group, factors) for group in ("vertebrae", "arches", "sacrum", "pelvis")]
+        [vertebrae.density(spines, group, factors) for group in ("vertebrae", "arches", "sacrum", "pelvis")]
     )
     r = np.corrcoef(found)[np.triu_indices(4, 1)]
     between, within = (

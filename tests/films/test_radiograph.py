@@ -230,7 +230,16 @@ def test_the_head_outside_the_field_is_named(place, right_up, found):
 def test_fields_vary_by_their_zoom_their_shutters_and_their_width():
     room = replace(ROOM, field_mm=(600, 700), spread=1.0, shutters=0.2)
     spines, factors = patients(2000)
-    shot = radiograph.aim(spines, room, 128, factors)
+    cut = factors("field.crop", 2000) > 0
+    shown = radiograph.aim(spines, room, 128, factors)
+    rate = variety.factors()["field.crop"]["rate"]
+    assert cut.mean() == pytest.approx(rate, abs=4.5 * np.sqrt(rate * (1 - rate) / 2000))
+    tight = (shown.field_mm / [104, 128]).max(1)  # such a film shows the field and nothing else
+    np.testing.assert_allclose(shown.pixel_mm[cut], tight[cut])
+    uncut = vary(1, without=("field.crop",))
+    shot = radiograph.aim(spines, room, 128, uncut)
+    np.testing.assert_array_equal(shot.field_mm, shown.field_mm)
+    np.testing.assert_array_equal(shot.pixel_mm[~cut], shown.pixel_mm[~cut])
     zoom = shot.pixel_mm / shot.usual_mm
     assert shot.usual_mm == pytest.approx(max(600 / 104, 700 / 128))
     spread = np.sqrt(KEPT) * variety.factors()["field.zoom"]["between"]
@@ -240,7 +249,7 @@ def test_fields_vary_by_their_zoom_their_shutters_and_their_width():
     needed = (inner_mm(spines, room, shot).min(1) < 2 * radiograph.MARGIN_MM)[:, None]  # never less than that
     assert 0.8 <= shares.min() < 0.81 and 0.99 < shares[~needed[:, 0]].max() <= 1 + 1e-9
     assert np.ptp(shot.center_mm, axis=0).min() > 10
-    still = radiograph.aim(spines, replace(room, spread=0.0), 128, factors)
+    still = radiograph.aim(spines, replace(room, spread=0.0), 128, uncut)
     np.testing.assert_allclose(still.pixel_mm, still.usual_mm)
 
 

@@ -29,9 +29,18 @@ def seen_at(point, depth, plane_y, room, center):
 
 
 def slow_prism(solid, i, k, room, shot):
-    corners, y, half, density, shell, sag, nearer = (
+    corners, y, half, density, shell, sag, nearer, slant = (
         pick(solid, name, i, k)
-        for name in ("corners_mm", "y_mm", "half_width_mm", "density", "shell", "sag_mm", "nearer_mm")
+        for name in (
+            "corners_mm",
+            "y_mm",
+            "half_width_mm",
+            "density",
+            "shell",
+            "sag_mm",
+            "nearer_mm",
+            "slant_mm",
+        )
     )
     corners = np.array(
         [
@@ -40,19 +49,28 @@ def slow_prism(solid, i, k, room, shot):
         ]
     )
     skew = np.broadcast_to(pick(solid, "skew", i, k), sag.shape)
+    near, far = (
+        np.array([seen_at(c, y + s * half, float(y), room, shot.center_mm[i]) for c in corners])
+        for s in (1, -1)
+    )
+    moved = shapes.ROUND * (near - far + slant)
     x, z = plane(float(y), room, shot, i)
-    pixel, inside = pixel_in(x, z), []
-    for a, b, depth, bent in zip(corners, np.roll(corners, -1, 0), sag, skew):
+    pixel, inside, wide = pixel_in(x, z), [], []
+    for a, b, depth, bent, move in zip(
+        corners, np.roll(corners, -1, 0), sag, skew, moved + np.roll(moved, -1, 0)
+    ):
+        (ux, uz), (mx, mz) = (b - a) / np.linalg.norm(b - a), move / 2
+        wide.append(np.hypot(pixel, ux * mz - uz * mx))
         (ux, uz), length = (b - a) / np.linalg.norm(b - a), np.linalg.norm(b - a)
         side = np.sign(ux * (corners.mean(0) - a)[1] - uz * (corners.mean(0) - a)[0])
         share = np.clip(((x - a[0]) * ux + (z - a[1]) * uz) / length, 0, 1)
         share = share + bent * share * (1 - share)
         inside.append(side * (ux * (z - a[1]) - uz * (x - a[0])) - 4 * depth * share * (1 - share))
-    cover = lambda distance: np.clip(distance / pixel + 0.5, 0, 1)
-    whole = cover(np.min(inside, axis=0))
+    cover = lambda distance, wide: np.clip(distance / wide + 0.5, 0, 1)
+    whole = np.min([cover(*edge) for edge in zip(inside, wide)], axis=0)
     path = density * whole
-    for distance, strength in zip(inside, shell):
-        path = path + strength * np.clip(whole - cover(distance - shapes.SHELL_MM), 0, None)
+    for distance, soft, strength in zip(inside, wide, shell):
+        path = path + strength * np.clip(whole - cover(distance - shapes.SHELL_MM, soft), 0, None)
     for reach in set(solid.taper_mm) - {0.0}:
         nearest = np.min([d for d, t in zip(inside, solid.taper_mm) if t == reach], axis=0)
         path = path * np.sqrt(1 - np.clip(1 - nearest / reach, 0, 1) ** 2)
@@ -117,6 +135,7 @@ SLOW = {
 }
 TAIL = {
     "nearer_mm": 1,
+    "slant_mm": 2,
     "corners_mm": 2,
     "shell": 1,
     "sag_mm": 1,
@@ -249,7 +268,7 @@ def test_two_edges_meet_in_a_corner_of_both():
 def test_solids_of_one_table_have_shells_of_their_own():
     two = replace(block(), corners_mm=np.stack([BLOCK, BLOCK + [0, 60]])[None], density=np.array([[1e-6, 1e-6]]),
                   shell=np.array([[[0.3, 0, 0, 0], [0, 0, 0.1, 0]]]))  # fmt: skip
-    film = bone([two], exposure((0, 30), 0.6, (256, 208)))[0] / 48
+    film = bone([replace(two, half_width_mm=1.0)], exposure((0, 30), 0.6, (256, 208)))[0] / 2
     at = lambda z: film[round(127.5 - (z - 30) * 2), 103]
     np.testing.assert_allclose([at(14.5), at(-14.5), at(74.5), at(45.5)], [0.3, 0, 0, 0.1], atol=0.01)
 

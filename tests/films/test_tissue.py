@@ -103,7 +103,9 @@ def test_gas_lies_inside_the_body(cohort):
 @pytest.mark.parametrize(("score", "share"), [(-5.0, 0.0), (0.0, None), (5.0, 1.0)])
 def test_bubbles_are_there_in_their_share_four_fifths_of_each_loop(score, share):
     spines, factors = built(same_patient(500), scores={"bowel.bubbles": score})
-    gas = [s for s in tissue.bowel(spines, factors) if s.material == shapes.AIR and s.center_mm.shape[1] > 10]
+    gas = [
+        s for s in tissue.bowel(spines, factors) if s.material == shapes.AIR and s.center_mm.shape[1] != 5
+    ]  # the rectum
     found = np.concatenate([there(s) for s in gas], 1)
     spec = variety.factors()["bowel.bubbles"]
     expected = np.clip(spec["mean"] + score * spec["between"], 0, 1) if share is None else share
