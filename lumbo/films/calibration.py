@@ -15,7 +15,6 @@ __all__ = [
     "real_films",
     "real_details",
     "yardstick",
-    "hardness",
     "marks",
     "film_statistics",
 ]
@@ -23,8 +22,6 @@ __all__ = [
 MARKS = ("likeness", "few", "bands", "other", "levels")  # of `marks`, each a list of rows
 _PERCENTILES = (10, 25, 50, 75, 90)
 _CROP_PX = (256, 192)  # where the spectrum is taken
-_DEGREES = ("rated", "truth", "mean_of_training")  # errors of SS, PT, PI, LL in a row of `hardness`
-_MEASURED = ("hospital", "films", "specs", *_DEGREES)
 _RANGE = {"median", "low", "high"}  # what is known of a statistic of `film_statistics`
 
 
@@ -44,30 +41,10 @@ def real_details() -> dict:
 def yardstick() -> dict:
     """Return how well landmark models of one collection do on real films, degrees.
 
-    ``studies`` are what was published, ``bands`` the errors that the book's films shall give,
+    ``studies`` are what was published, ``bands`` and ``few_films`` the errors that the book's films shall give,
     ``human`` the difference between two ratings of one person; each with its source.
     """
     return store.read_toml(files("data_synth").joinpath("yardstick.toml"))
-
-
-def hardness(path: Path | None = None) -> list[dict]:
-    """Return what was measured on films 1.0, a row a training run; `marks` is the same of films 2.0.
-
-    path : a file of that benchmark, by default the one that is stored with the book
-
-    Raises
-    ------
-    InputError
-        Naming the file, when it is missing, torn or another one.
-    """
-    file = files("data_synth").joinpath("films_1", "hardness.json") if path is None else path
-    rows = instance(str(file), store.read_json(file, "a file written by benchmarks/hardness.py"), list)
-    for i, row in enumerate(rows):
-        given = row.keys() if isinstance(row, dict) else set()
-        fields(f"{file}[{i}]", row, {*_MEASURED, *given})
-        for kind in _DEGREES:
-            array(f"{file}[{i}].{kind}", row[kind], (4,), 0)
-    return rows
 
 
 def marks(path: Path | None = None) -> dict:

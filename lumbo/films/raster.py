@@ -2,7 +2,7 @@
 
 Each solid is seen at one depth, in parallel: its own plane has a scale and its pixels have
 millimetres.  What a vertebra's two sides show of divergence comes from its two halves in
-`lumbo.films.bones`.  Works on torch's current device.
+`lumbo.films.vertebrae`.  Works on torch's current device.
 """
 
 from collections.abc import Callable, Iterator

@@ -24,7 +24,7 @@ def trunk(spines: Spines, vary: Variety) -> Trunk:
     fronts, spine_x = (_wall_x(spines, corner, _KNOTS * grown) for corner in (0, 1))
     back = np.array([1.2, 1.7, 2.1, 1.9, 1.35, 1.1, 1.1, 1.3, 1.4]) * vary("trunk.back", n, m)
     belly = np.array([0.80, 0.84, 0.86, 0.92, 0.98, 1.0, 1.03, 1.12, 1.15])
-    wide = np.array([0.88, 0.95, 0.91, 0.84, 0.70, 0.64, 0.72, 0.90, 1.0])
+    wide = np.array([0.92, 0.99, 0.95, 0.87, 0.73, 0.67, 0.75, 0.94, 1.04])
     widest = np.array([0.20, 0.19, 0.16, 0.09, 0.01, 0.0, 0.02, 0.05, 0.06])
     front = depth * belly * vary("trunk.outline", n, 2 * m)[:, :m]
     domes = np.stack([spines.bodies_mm[:, LEVELS.index("L1"), 0, :1] + vary.rng("domes").normal(50, 16, (n, 2)),
