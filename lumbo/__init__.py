@@ -2,8 +2,9 @@
 
 Wings, in the order of the book: `films` (a population becomes films with known angles), `learning` (a film
 becomes angles, and who trains it), `experiment` (the paper's) and `pages` (figures, living and still); under
-them `angles`, `errors`, `rows`, `specs`, `store` and `threads`.  Each room names the chapter that teaches it.  All of them are
-loaded when they are asked for: ``lumbo.films.hospitals``, or ``from lumbo.films import hospitals``.
+them `angles`, what the literature derives from them (`indices`), `errors`, `rows`, `specs`, `store` and `threads`.
+Each room names the chapter that teaches it.  All of them are loaded when they are asked for:
+``lumbo.films.hospitals``, or ``from lumbo.films import hospitals``.
 
 What a first look needs stands at the front as well: ``lumbo.Pelvis()`` is the figure to drag,
 ``lumbo.lumbopelvic_angles(landmarks)`` measures, ``lumbo.film_set(lumbo.hospital("aspen"), "test", n=4)`` draws films.
@@ -19,6 +20,7 @@ __all__ = [
     "specs",
     "store",
     "threads",
+    "indices",
     "films",
     "learning",
     "experiment",

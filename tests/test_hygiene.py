@@ -335,7 +335,7 @@ def test_the_address_is_the_same_everywhere():
 
 # Modules: one direction, a chapter that teaches each, no global seed.
 
-GROUND = ("_doors", "errors", "rows", "specs", "store", "threads", "angles")
+GROUND = ("_doors", "errors", "rows", "specs", "store", "threads", "angles", "indices")
 FLOORS = (  # lowest first
     GROUND, ("films", "pages"), ("films_1",), ("learning",), ("experiment",), ("cli",), ("__main__",)
 )  # fmt: skip

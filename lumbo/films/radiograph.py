@@ -370,7 +370,7 @@ def _soft_tissue(trunk, scanner, exposure, n):
     for dome in trunk.domes_mm[:n].transpose(1, 0, 2):
         crest = raster.tensor(dome)[:, :, None, None]
         off = x - crest[:, 0]
-        fall = off.clamp(min=0) / DOME_MM[0] - off.clamp(max=0) / DOME_MM[1]
+        fall = off.clamp(min=0) / _DOME_MM[0] - off.clamp(max=0) / _DOME_MM[1]
         path *= 1 - lung * chest * torch.sigmoid((z - crest[:, 1] + fall * fall) / 6)
     fine = F.interpolate(path[:, None], scale_factor=2, mode="bilinear", align_corners=False)
     return fine[:, 0, :, :width]  # an odd width needs half a coarse column more
@@ -378,7 +378,7 @@ def _soft_tissue(trunk, scanner, exposure, n):
 
 WALL_MM = 22.0  # thickness of the chest's wall
 # A dome falls by 1 mm this far before and behind its crest, by 4 mm twice as far: more steeply behind, to the ribs.
-DOME_MM = (17.0, 12.0)
+_DOME_MM = (17.0, 12.0)
 # Standard deviation of the unevenness of soft tissue and of bone, as a share of the path.
 GRAIN = (0.012, 0.10)
 GRAIN_SLOPE = -2.3  # of the plate's power spectrum, log-log, as anatomy's
