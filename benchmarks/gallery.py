@@ -1,4 +1,4 @@
-"""The gallery of factors: one film with each factor of `lumbo.films.variety` at -2, 0 and +2, all others at 0.
+"""The gallery of factors: one film with each factor of `lumbo.films.variety` at -2, 0 and +2 SD, all others at 0.
 
     python benchmarks/gallery.py
 
@@ -11,24 +11,27 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from lumbo import store
 from lumbo.films import hospitals, variety
 
 BOOK = Path(__file__).parents[1] / "book"
-SCORES = (-2.0, 0.0, 2.0)
-FILM = 3  # of its chunk
-SHOWN_PX = (320, 260)  # height and width of each picture
+SCORES = {-2.0: "-2 SD", 0.0: "mean", 2.0: "+2 SD"}
+SEED, BONES, BODY = 1, 2, 4  # the patients whose bones, and whose whole body, show most
+ANOTHER = {"soft.arm": 0}  # whose arm is in the field
+SLIPPED = ("column.backwards", "column.lysis")  # are seen where a body has slipped
+SHOWN_PX, CLOSE_PX = (
+    (320, 260),
+    576,
+)  # height and width of each picture; height of the film from which a close one is cut
 # Where small things are looked at more closely: between which landmarks the picture's middle lies.
-CLOSE = {
-    "body": (0, 1, 2, 3),
-    "disc": (0, 1, 2, 3),
-    "column": (0, 1, 2, 3),
-    "arch": (0, 1, 2, 3),
-    "bone": (0, 1, 2, 3),
+SPINE, SACRUM, PELVIS = (0, 1, 2, 3), (0, 1, 1, 1, 4, 5), (0, 1, 4, 5)
+CLOSE = dict.fromkeys(("body", "disc", "column", "arch", "bone"), SPINE) | {
+    "sacrum": SACRUM,
+    "pelvis": PELVIS,
 }
-CLOSE |= {"sacrum": (0, 1, 1, 1, 4, 5), "pelvis": (0, 1, 4, 5)}
+WHOLE = ("column.kyphosis", "column.rib")  # lie above what is looked at closely
 GROUPS = {
     "body": "Vertebral bodies",
     "disc": "Discs",
@@ -45,10 +48,16 @@ GROUPS = {
 }
 HEAD = """# A gallery of factors
 
-One synthetic patient, and on each row one of the factors by which films differ from each other: at two standard deviations below its
-mean, at the mean, and at two above, with all other factors at their means. Bones are shown closer, in a room with clear processing. Factors that are either there or not are there in the
-right film alone. What is *within* one film (from level to level, from bubble to bubble) moves all at once here. The numbers and
-their sources stand in `data_synth/variety.toml`; the chapter [](#spine_to_film) explains how a film is made. No patient
+One synthetic patient, and on each row one of the factors by which films differ from each other, at two standard deviations (SD) below
+its mean, at the mean, and at two above, with all others at their means. Bones are shown closer, in a room with clear processing.
+
+- *normal* and *log* say how a factor is spread: evenly up and down, or by a factor, as 0.5, 1 and 2 are. Of a *log* factor the SDs are those
+  of its natural logarithm: 0.2 is about a fifth.
+- *rate*: it is there in this share of films, as in the right picture, or it is not.
+- *between* is the SD between patients (or films), *within* that between the levels, sides or pieces of one; in these pictures all
+  pieces move at once.
+
+The numbers and their sources stand in `data_synth/variety.toml`; the chapter [](#spine_to_film) explains how a film is made. No patient
 exists. **Not for clinical use.**
 """
 
@@ -63,24 +72,48 @@ def main():
         page.append(f"## {title}\n")
         for name, spec in variety.factors().items():
             if name.startswith(f"{group}."):
-                strip(name).save(shown / f"{name}.webp", quality=55, method=6)
-                page.append(entry(name, spec))
+                pictures = seen_at(spec)
+                if pictures:
+                    strip(name, pictures).save(shown / f"{name}.webp", quality=55, method=6)
+                page.append(entry(name, spec, pictures))
     store.write_atomic(BOOK / "gallery.md", ("\n".join(page).rstrip() + "\n").encode())
 
 
-def strip(name):
-    """Three films side by side: the factor at each of `SCORES`."""
-    aspen = hospitals.hospital("aspen")
-    clear = replace(aspen.scanner, compress=0.55, edge=1.2, photons=2e5, gamma=1.1, window=(0.1, 0.995))
-    where = replace(aspen, implanted=0.0, scanner=clear)
-    close = CLOSE.get(name.split(".")[0])
+def seen_at(spec):
+    """Scores to show, and what to call them; none for a factor that has no spread."""
+    if spec["law"] == "rate":
+        return {0.0: "without", 2.0: "with"}
+    return SCORES if spec.get("between") or spec.get("within") else {}
+
+
+def strip(name, pictures):
+    """Films side by side: the factor at each score."""
+    group, aspen = name.split(".")[0], hospitals.hospital("aspen")
+    close = () if name in WHOLE else CLOSE.get(group, ())
+    clear = replace(
+        aspen.scanner,
+        compress=0.55,
+        edge=1.0,
+        photons=1e6,
+        scatter=0.5,
+        gamma=1.5,
+        window=(0.1, 0.999),
+        cut=0.0,
+    )
+    if not close:
+        clear = replace(clear, field_mm=(430.0, 530.0))  # up to the chest
+    where, film = replace(aspen, implanted=0.0, scanner=clear), ANOTHER.get(name, BONES if close else BODY)
+    if name in SLIPPED:
+        film = int(hospitals.visit(where, "test", SEED, 0).patients.slip.max(1).argmax())
     films = []
-    for score in SCORES:
+    for score, label in pictures.items():
         setting = variety.Setting(scores=dict.fromkeys(variety.factors(), 0.0) | {name: score})
-        long_side_px = 768 if close else SHOWN_PX[0]
-        drawn = hospitals.draw(where, "test", 1, 0, long_side_px, n=FILM + 1, setting=setting)[-1:]
+        long_side_px = CLOSE_PX if close else SHOWN_PX[0]
+        drawn = hospitals.draw(where, "test", SEED, 0, long_side_px, n=film + 1, setting=setting)[-1:]
         middle = drawn.landmarks_px[0, list(close)].mean(0) if close else np.array(SHOWN_PX[::-1]) / 2
-        films.append(cut(drawn.films[0], middle))
+        picture = Image.fromarray(cut(drawn.films[0], middle))
+        ImageDraw.Draw(picture).text((8, SHOWN_PX[0] - 22), label, 255, ImageFont.load_default(14))
+        films.append(np.asarray(picture))
     return Image.fromarray(np.concatenate(films, 1))
 
 
@@ -91,16 +124,19 @@ def cut(film, middle_px):
     return film[top : top + SHOWN_PX[0], left : left + SHOWN_PX[1]]
 
 
-def entry(name, spec):
+def entry(name, spec, pictures):
     """What the page says of one factor."""
     rate = f"rate {spec['rate']:g}, " if "rate" in spec else ""
     spreads = [f"{key} {spec[key]:g}" for key in ("between", "within") if spec.get(key)]
     mean = spec["mean"] if isinstance(spec["mean"], list) else [spec["mean"]]
     numbers = f"{rate}mean {', '.join(f'{m:g}' for m in mean)}" + "".join(f", {spread}" for spread in spreads)
-    alt = f"The same film with {spec['title']} at minus two, zero and plus two"
+    steps = ", ".join(pictures.values())
+    wide = 100 * len(pictures) // len(SCORES)
+    picture = (
+        f"```{{image}} static/gallery/{name}.webp\n:alt: {spec['title']}: {steps}\n:width: {wide}%\n```\n\n"
+    )
     return (
-        f"**{spec['title'][0].upper()}{spec['title'][1:]}** (`{name}`)\n\n"
-        f"```{{image}} static/gallery/{name}.webp\n:alt: {alt}\n:width: 100%\n```\n\n"
+        f"**{spec['title'][0].upper()}{spec['title'][1:]}** (`{name}`)\n\n{picture * bool(pictures)}"
         f"{spec['law']}: {numbers}. {spec['source'][0].upper()}{spec['source'][1:]}.\n"
     )
 

@@ -337,7 +337,7 @@ def collect(folder: Path) -> dict:
 
 
 def over_draws(rows: list[dict]) -> list[dict]:
-    """Means over draws, with the smallest and the largest; and how much worse 15 films are than 150."""
+    """Means over draws, with the smallest and the largest; how much worse 15 films are than 150, and half of the films."""
     kinds = sorted({(row["network"], row["hospital"], row["films"]) for row in rows})
     groups = {
         kind: sorted(
@@ -352,14 +352,14 @@ def over_draws(rows: list[dict]) -> list[dict]:
         | {name: merged([row[name] for row in group]) for name in MEASURED}
         for (network, hospital, n), group in groups.items()
     ]
-    for network, hospital, n in kinds:
-        if n == 15 and (network, hospital, 150) in groups:
-            pairs = zip(groups[network, hospital, 15], groups[network, hospital, 150])
-            times = [few["mean_mm"]["value"] / many["mean_mm"]["value"] for few, many in pairs]
-            ends = rounded(value=np.mean(times), low=min(times), high=max(times))
-            together.append(
-                {"what": f"{network}, 15 over 150 films of {hospital}", "network": network, "ratio": ends}
-            )
+    for (network, hospital, n), group in groups.items():
+        for more in (150,) if n == 15 else (2 * n,) if n >= 60 else ():
+            pairs = [*zip(group, groups.get((network, hospital, more), []))]
+            if pairs:
+                times = [few["mean_mm"]["value"] / many["mean_mm"]["value"] for few, many in pairs]
+                ends = rounded(value=np.mean(times), low=min(times), high=max(times))
+                what = f"{network}, {n} over {more} films of {hospital}"
+                together.append({"what": what, "network": network, "few": n, "ratio": ends})
     return together
 
 

@@ -115,12 +115,6 @@ def spec_doors() -> Iterator[Door]:
         on("claims.yml", TEXT | {"a field twice": twice}),
         *[edited("claims.yml", yaml.safe_load, yaml.safe_dump, claim)] * 9,
     )
-    yield opens(
-        "films.calibration.hardness",
-        lambda folder: calibration.hardness(folder / "hardness.json"),
-        here().texts,
-        on("hardness.json", but(TEXT | TORN, "an empty list")),
-    )
     row = {"what": "an error", "value": 1.0, "low": 0.5, "high": 2.0}
     marks = {"version": "2.0", "specs": "aa", "films": "bb"} | {mark: [row] for mark in calibration.MARKS}
     store.write_atomic(here().texts / "marks.json", json.dumps(marks).encode())

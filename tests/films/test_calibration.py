@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from lumbo.errors import InputError
-from lumbo.films import anatomy, calibration, hospitals
-from lumbo.films.calibration import film_statistics, hardness, marks, real_details, real_films, yardstick
-from lumbo.films_1 import hospitals as hospitals_1
+from lumbo.films import anatomy, calibration, hospitals, variety
+from lumbo.films.calibration import film_statistics, marks, real_details, real_films, yardstick
 
 SHAPE = 256, 208
 FIRST_FIVE = list(hospitals.hospitals())[:5]  # aspen, birch, cedar, dogwood, elm: those with a cone
@@ -172,48 +171,12 @@ def test_the_yardstick_has_bands_and_sources():
     for band in stick["bands"]:
         for angle, (low, high) in band["degrees"].items():
             assert angle in ("SS", "PT", "LL") and 0 < low < high
+    assert (
+        stick["few_films"].keys() == {"15", "60", "120", "240", "480"}
+        and min(stick["few_films"].values()) > 1
+    )
     for study in stick["studies"]:
         assert study["source"].strip() and set(study["degrees"]) <= {"SS", "PT", "PI", "LL"}
-
-
-# Where films 1.0 lie below a band, by how many degrees at most: the network of the book errs less than
-# the published ones.  They were frozen before it was known; an entry goes when a stored run makes it wrong.
-BELOW = {(450, "SS"): 0.2, (450, "PT"): 0.1, (1400, "LL"): 0.6}
-
-
-def test_the_hardness_of_films_1_lies_in_the_bands():
-    """What was measured on them, frozen as they are."""
-    results = {(row["hospital"], row["films"]): row for row in hardness()}
-    for band in yardstick()["bands"]:
-        row = results["aspen", band["films"]]
-        rated = dict(zip(("SS", "PT", "PI", "LL"), row["rated"]))
-        for angle, (low, high) in band["degrees"].items():
-            missed = BELOW.get((band["films"], angle))
-            assert low - (missed or 0) <= rated[angle] <= high, (band["films"], angle, rated[angle])
-            assert missed is None or rated[angle] < low, f"{angle} is inside its band: take it out of BELOW"
-        assert min(rated, key=rated.get) == "PT"
-        assert np.mean(row["mean_of_training"]) > 2 * np.mean(row["rated"])  # the film must be looked at
-        assert np.mean(row["truth"]) < np.mean(row["rated"])
-        assert row["specs"] == hospitals_1.frozen()["specs"]
-    few, many = (results["aspen", band["films"]]["rated"] for band in yardstick()["bands"])
-    assert (np.array(many) < few).all()  # more films, smaller errors
-
-
-def test_a_hardness_file_that_is_torn_is_refused(tmp_path):
-    torn = tmp_path / "hardness.json"
-    for text in (
-        json.dumps([{"hospital": "aspen"}])[:-3],
-        '[{"hospital": "aspen"}]',
-        "{}",
-        "[3]",
-        "[" * 9999,
-    ):
-        torn.write_text(text)
-        with pytest.raises(InputError, match="hardness.json"):
-            hardness(torn)
-    with pytest.raises(InputError, match="hardness.json.0..rated: got .*numbers of shape"):
-        torn.write_text(json.dumps([hardness()[0] | {"rated": [1, "a", 3, 4]}]))
-        hardness(torn)
 
 
 # ---------------------------------------------------------------- the five marks
@@ -237,6 +200,26 @@ def file_of_marks(folder, **changes):
 def test_marks_are_read(tmp_path):
     found = marks(file_of_marks(tmp_path, likeness=[{"what": "slope", **measured(-2.5, -2.6, -2.4)}]))
     assert found["few"][0]["mean_mm"]["value"] == 1.0 and found["likeness"][0]["low"] == -2.6
+
+
+def test_the_stored_marks_are_complete_and_of_the_frozen_films():
+    """Every mark, at every number of films, network and setting that the yardstick asks for."""
+    stored, frozen = marks(), hospitals.frozen()
+    assert (stored["version"], stored["specs"]) == (frozen["version"], frozen["specs"])
+    few = {(row["network"], row["films"]): row["draws"] for row in stored["few"] if "films" in row}
+    assert {n: few["plain", n] for n in (15, 60, 120, 150, 240, 480, 960)} == dict.fromkeys(
+        (15, 60, 120, 150, 240, 480, 960), 3
+    )
+    assert {n for network, n in few if network == "book"} == {15, 150, 960}
+    bands = {(row["network"], row["films"]) for row in stored["bands"]}
+    assert bands == {(network, n) for network in ("plain", "book") for n in (450, 1400)}
+    groups = {name.split(".")[0] for name in variety.factors()}
+    settings = {"dial 1", "dial 1.5", *(f"without {group}" for group in groups)}
+    assert {row["setting"] for row in stored["levels"]} == settings
+    measured_on = {"films 1.0", "films 1.0, patched at 1.0", "films 1.0, patched at 1.5"}
+    assert {(row["trained"], row["measured"]) for row in stored["other"]} == {
+        (trained, kind) for trained in ("1.0", "2.0") for kind in measured_on
+    }
 
 
 @pytest.mark.parametrize(
