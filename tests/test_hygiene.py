@@ -10,6 +10,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import yaml
 from limits import ALT_CHARACTERS, CELLS, CODE_LINES, NOTEBOOK_BYTES, PAYLOAD_BYTES
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from nbval_tolerance import declared_tolerance
@@ -26,13 +27,17 @@ WINGS = {wing: door.__all__ for wing, door in DOORS.items()}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 ADDRESS = PROJECT["tool"]["lumbo"]["install"]
 BOOTSTRAP = f"""\
-# Colab, or any machine without lumbo: install it.  LUMBO_INSTALL names another source.
+# Colab, or any machine without lumbo: install it.
+# LUMBO_INSTALL names another source.
 import importlib.util, os, subprocess, sys
 
 if importlib.util.find_spec("lumbo") is None:
-    source = os.environ.get("LUMBO_INSTALL", "{ADDRESS}")
-    subprocess.check_call([sys.executable, "-m", "pip", "install", "--quiet", source])"""
+    home = "{ADDRESS}"
+    source = os.environ.get("LUMBO_INSTALL", home)
+    install = [sys.executable, "-m", "pip", "install", "--quiet"]
+    subprocess.check_call([*install, source])"""
 
+PART_ONE = [page["file"] for page in yaml.safe_load((ROOT / "_toc.yml").read_text())["parts"][0]["chapters"]]
 ABSOLUTE = re.compile(r"(?<![\w.])/(home|root|tmp|usr|opt|var|mnt|work|Users|content)/|\b[A-Z]:\\\w+\\")
 IGNORING = {f"{who}-{what}" for who in ("nbval", "pytest-validate") for what in ("ignore-output", "skip")}
 
@@ -172,6 +177,13 @@ CHECKS = [
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 def test_notebook(check, path):
     assert list(check(nbformat.read(path, as_version=nbformat.NO_CONVERT))) == []
+
+
+@pytest.mark.parametrize("name", PART_ONE)
+def test_code_of_part_one_fits_a_phone_and_a_slide(name):
+    notebook = nbformat.read(ROOT / f"{name}.ipynb", as_version=nbformat.NO_CONVERT)
+    lines = [line for cell in code_cells(notebook) for line in cell.source.splitlines()]
+    assert len(lines) > 50 and [line for line in lines if len(line) > 80] == []
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
