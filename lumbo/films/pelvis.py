@@ -26,7 +26,9 @@ _SACRAL = (
     (16.0, 14.0, 0.80, 0.10),
 )
 _BENT_MM = 2.5  # by which a sacral body's walls are bent from side to side, but for the S1 plate
-_FREE_MM, _SQUARE = 4.8, 0.88  # disc and shape of a lumbarised S1
+_ROUGH_MM = 4.0  # the same of the pieces of the pelvis
+_SPONGY = 0.20  # of a sacral body beside `CANCELLOUS`: more would show S1 clearer than on real films
+_FREE_MM, _SQUARE, _UPRIGHT = 4.8, 0.88, 0.05  # disc and shape of a lumbarised S1
 
 
 def sacrum(spines: Spines, vary: Variety) -> list[Solid]:
@@ -36,12 +38,16 @@ def sacrum(spines: Spines, vary: Variety) -> list[Solid]:
     whose best-fitting line is the stated one: its ends lie two thirds of the height below.
     """
     n, patients, dome, grown = len(spines), spines.patients, spines.patients.dome_mm, spines.patients.grown
-    spongy = CANCELLOUS * 0.20 * density(spines, "sacrum", vary)
+    spongy = CANCELLOUS * _SPONGY * density(spines, "sacrum", vary)
     plate = spines.s1_mm + (2 / 3 * dome)[:, None, None] * down(spines.s1_mm)[:, None]
     blocks, tail = _sacral_blocks(plate, patients, grown, vary)
     half = patients.size("body_width")[:, None] / 4 * np.array([1.1, 1.2, 1.0, 0.8, 0.6])
     space = in_space(blocks[:, None], (SIDES[:, None] * half[:, None])[..., None])  # (n, 2, 5, 4, 3)
     corners = turned(space, spines.pelvis_deg)
+    far, near = (
+        turned(in_space(blocks[:, None], y[..., None]), spines.pelvis_deg)
+        for y in ((SIDES[:, None] + side) * half[:, None] for side in (-1, 1))
+    )
     rim, cortex = vary("sacrum.plate", n, 10), vary("bone.cortex", n)[:, None]
     shell = np.zeros((n, 2, 5, 4))
     fade = np.array([1.0, 0.55, 0.3, 0.2, 0.1])  # downwards
@@ -49,14 +55,14 @@ def sacrum(spines: Spines, vary: Variety) -> list[Solid]:
     shell[..., 2] = (0.065 * fade * rim[:, 5:] * cortex)[:, None]
     shell[:, :, 0, 0] = 0.038 * vary("body.rim", n, RIMS)[:, :1] * cortex  # the S1 plate itself
     shell[..., 1], shell[..., 3] = (0.06 * fade * cortex)[:, None], (0.08 * fade * cortex)[:, None]
-    slant = np.zeros((n, 2, 5, 4, 2))
-    slant[:, :, 1:] = slant[:, :, 0, 2:] = _BENT_MM
+    rough = np.ones((n, 2, 5, 4)) * _BENT_MM * grown[:, None, None, None]
+    rough[:, :, 0, 0] = 0
     sag = np.zeros((n, 2, 5, 4))
     sag[:, :, 0, 0], sag[..., 3] = (0.5 * vary("body.sag", n) - dome)[:, None], 1.8
     solid = Prisms(
         joined(corners[..., ::2]), joined(corners[..., 1].mean(-1)), np.tile(half, 2), spongy[:, None],
         shell=joined(shell), sag_mm=joined(sag), taper_mm=(1.5, 6.0, 1.0, 9.0), nearer_mm=_nearer(joined(corners)),
-        slant_mm=joined(slant),
+        slant_mm=joined((near - far)[..., ::2]), rough_mm=joined(rough),
     )  # fmt: skip
     return [
         solid,
@@ -74,7 +80,9 @@ def _sacral_blocks(plate, patients, grown, vary):
     for k, (turn, high, usual, behind) in enumerate(_SACRAL):
         free = (patients.transitional == 1) & (k == 0)
         narrow = np.where(free, _SQUARE, usual * taper[:, k])
-        lower = _lower_plate(plate, turn * curve, high * height[:, k], narrow, behind)
+        lower = _lower_plate(
+            plate, turn * curve, high * height[:, k], narrow, np.where(free, _UPRIGHT, behind)[:, None]
+        )
         blocks.append(np.concatenate([plate, lower[:, ::-1]], 1))
         gap = remnant[:, min(k, 3)] * (1.0, 0.4, 0.15, 0.1, 0.1)[k]
         plate = lower + np.where(free, np.maximum(gap, _FREE_MM), gap)[:, None, None] * down(lower)[:, None]
@@ -90,7 +98,7 @@ def _lower_plate(plate_mm, turn_deg, height_mm, taper, behind):
 
 
 def _sacral_wings(spines, blocks, vary):
-    """The wings beside S1 and S2 with their upper border, which runs down and forwards from the plate's middle."""
+    """The wings beside S1 and S2 with their upper border, which runs down and forwards from behind the plate's middle."""
     n, below = len(spines), down(spines.s1_mm)
     along = spines.s1_mm[:, 0] - spines.s1_mm[:, 1]
     middle, grown = spines.s1_mm.mean(1), spines.patients.grown
@@ -107,18 +115,18 @@ def _sacral_wings(spines, blocks, vary):
     tilt = np.degrees(np.arctan2(along[:, 1], along[:, 0]))[:, None]
     line = np.stack(
         [
-            middle - 0.40 * along + 2 * grown[:, None] * below,
+            middle - 0.32 * along + 3 * grown[:, None] * below,
             middle + 0.15 * along + 14 * grown[:, None] * below,
             middle + 0.48 * along + 30 * grown[:, None] * below,
         ],
         1,
     )
-    line = line + vary("sacrum.border", n, 6).reshape(n, 3, 2)
+    line = line + vary("sacrum.border", n, 6).reshape(n, 3, 2) * grown[:, None, None]
     border = np.stack([in_space(line, y * grown[:, None]) for y in (44.0, -44.0)], 1)
     spongy = CANCELLOUS * density(spines, "sacrum", vary)[:, None]
     return [
         Ellipsoids(turned(centre, spines.pelvis_deg), 1.35 * semi, tilt, 0.62 * spongy * there, soft=True),
-        Tubes(turned(border, spines.pelvis_deg), 3.6, 0.24 * ala[:, None], soft=True),
+        Tubes(turned(border, spines.pelvis_deg), 3.6 * grown[:, None], 0.24 * ala[:, None], soft=True),
     ]
 
 
@@ -196,7 +204,7 @@ _RAMI = [(54, -38, 0.12), (34, -58, 0.26), (4, -70, 0.42), (-30, -68, 0.58)]
 
 
 def wings(spines: Spines, vary: Variety) -> list[Solid]:
-    """Two iliac wings, thin but for crest, arcuate line and notch; roofs, ischia and pubic bones."""
+    """Two iliac wings, thin but for crest, arcuate line, notch and what lies beside the sacrum; roofs, ischia, pubic bones."""
     n = len(spines)
     dense = density(spines, "pelvis", vary)[:, None]
     wing, lines = dense * vary("pelvis.wing", n, 2), dense * vary("pelvis.lines", n, 10)
@@ -208,7 +216,7 @@ def wings(spines: Spines, vary: Variety) -> list[Solid]:
         return Prisms(
             corners[..., ::2], corners[..., 1].mean(-1), half, density,
             shell=(shell,) * k, sag_mm=(-2.0,) * k, taper_mm=(taper,) * k, nearer_mm=_nearer(corners),
-            slant_mm=((4.0, 4.0),),
+            rough_mm=_ROUGH_MM * spines.patients.grown[:, None, None],
         )  # fmt: skip
 
     tubes = (

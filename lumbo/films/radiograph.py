@@ -143,7 +143,8 @@ def canvas(long_side_px: int) -> tuple[int, int]:
 def aim(spines: Spines, scanner: Scanner, long_side_px: int, vary: Variety) -> Exposure:
     """Point the tube near the middle of each patient's landmarks, with a field that holds them, as a technician does.
 
-    A patient who is too large for the room's usual field gets a larger one.  `Scanner.cut` of the films of a
+    A patient who is too large for the room's usual field gets a larger one.  Some films are cut to the field, the others
+    show all of the detector.  `Scanner.cut` of the films of a
     cone end between the two heads: the nearer one, which is drawn lower, is then outside.
     """
     height, width = canvas(long_side_px)
@@ -220,6 +221,8 @@ def attenuation(
     n: int | None = None,
 ) -> torch.Tensor:
     """Add up the matter on every ray, (2, n, h, w): mm of soft tissue, mm of bone in excess of it.
+
+    Tissue and bone are uneven by their grain; titanium and lead are not.
 
     n : only the first n films, which are the same for any n and cost what n films cost; by default all
     """

@@ -1,8 +1,8 @@
 """Ray paths through solids, in batches, on the pixels that each solid covers.  Taught in spine_to_film.
 
 Each solid is seen at one depth, in parallel: its own plane has a scale and its pixels have
-millimetres.  What a vertebra's two sides show of divergence comes from its two halves in
-`lumbo.films.vertebrae`.  Works on torch's current device.
+millimetres.  What its depth does in diverging rays is a smear of its edges (prisms); what a vertebra's
+two sides show comes from its two halves in `lumbo.films.vertebrae`.  Works on torch's current device.
 """
 
 from collections.abc import Callable, Iterator
@@ -79,6 +79,7 @@ _FIELDS = {
         "skew": 1,
         "nearer_mm": 1,
         "slant_mm": 2,
+        "rough_mm": 1,
     },
     shapes.Ellipsoids: {"center_mm": 1, "semi_mm": 1, "turn_deg": 0, "density": 0},
     shapes.Rods: {"start_mm": 1, "end_mm": 1, "radius_mm": 0, "density": 0},
@@ -138,7 +139,10 @@ def _rows(solid, n):
 
 
 def _box_prisms(rows, center_mm, px_per_mm):
-    """Box of each prism; its corners are moved to where they are seen in the plane of its middle."""
+    """Box of each prism; its corners are moved to where they are seen in the plane of its middle.
+
+    `smear_mm` (rows, m): how broad each edge is seen, because its near end and its far end are not in one place.
+    """
     if rows.nearer_mm.any():
         depths = rows.y_mm[:, None] + rows.nearer_mm
         rows.corners_mm = _seen(rows.corners_mm, depths, rows.y_mm, center_mm, px_per_mm)
@@ -147,7 +151,7 @@ def _box_prisms(rows, center_mm, px_per_mm):
     moves = shapes.ROUND * (rows.slant_mm + (rows.corners_mm - center_mm[:, None]) * grows[:, None])
     edges = np.roll(rows.corners_mm, -1, 1) - rows.corners_mm
     across = edges[..., ::-1] * [-1, 1] / np.maximum(np.linalg.norm(edges, axis=-1, keepdims=True), 1e-6)
-    rows.smear_mm = abs(((moves + np.roll(moves, -1, 1)) / 2 * across).sum(-1))
+    rows.smear_mm = np.hypot(((moves + np.roll(moves, -1, 1)) / 2 * across).sum(-1), rows.rough_mm)
     bulge = np.maximum(-rows.sag_mm.min(1, initial=0), 0)[:, None] + rows.smear_mm.max(1)[:, None] / 2 + 0.5
     return rows.corners_mm.min(1) - bulge, rows.corners_mm.max(1) + bulge, rows.y_mm
 

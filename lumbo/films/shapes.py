@@ -2,8 +2,8 @@
 
 Four kinds of solid are enough: convex prisms along y (vertebrae, sacrum, iliac wings), ellipsoids (heads, rims,
 gas), rods (implants, letters) and tubes along bent lines (ribs, crests, arches), in the patient frame of
-`lumbo.films.anatomy`.  A solid says how much it adds to the soft tissue that it displaces.  `bones` and `tissue`
-make them.
+`lumbo.films.anatomy`.  A solid says how much it adds to the soft tissue that it displaces.  `vertebrae`, `pelvis`,
+`metal` and `tissue` make them.
 """
 
 from dataclasses import dataclass
@@ -49,6 +49,7 @@ class Prisms:
     nearer_mm : (n, k, m) or one for all  by how much each corner is nearer to the tube than `y_mm`
     slant_mm : (n, k, m, 2) or one for all  how far (x, z) each corner moves from the side away from the tube to the
         near one.  With the diverging rays it smears an edge, as plates that are seen a little obliquely are broad.
+    rough_mm : (n, k, m) or one for all  by how much an edge is smeared besides, whichever way it runs
     skew : (m,) or (n, k, m), or one for all  where it sinks most: 0 in its middle, 1 near its start, -1 near its end
     taper_mm : (m,)  over how many millimetres from each edge the solid reaches its full width
     """
@@ -63,6 +64,7 @@ class Prisms:
     skew: np.ndarray | tuple[float, ...] = (0.0,)
     nearer_mm: np.ndarray | tuple[float, ...] = (0.0,)
     slant_mm: np.ndarray | tuple[tuple[float, float], ...] = ((0.0, 0.0),)
+    rough_mm: np.ndarray | tuple[float, ...] = (0.0,)
     material: tuple[float, float] = BONE
 
 

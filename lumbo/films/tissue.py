@@ -90,7 +90,7 @@ def bowel(spines: Spines, vary: Variety) -> list[Solid]:
             AIR,
             soft=soft,
         )
-        for some, soft in ((slice(0, 10), True), (slice(10, None), False))
+        for some, soft in ((slice(0, _LOOPS - 1), True), (slice(_LOOPS - 1, None), False))
     ]
     return [*gas, _rectum(spines, vary), _stool(spines, l4, front, vary)]
 
@@ -214,8 +214,9 @@ def _outside(spines, vary):
     hand = elbow + np.stack([rng.normal(170, 20, n), rng.normal(20, 60, n)], -1)
     shoulder = elbow + np.stack([rng.normal(-60, 20, n), rng.normal(230, 20, n)], -1)
     arm = in_space(np.stack([shoulder, elbow, hand], 1)[:, None], 120.0)
+    upper, fore = arm[:, :, :2], arm[:, :, 1:]
     there, woman = vary("soft.arm", n)[:, None], vary("soft.breast", n)[:, None]
-    bone = arm + np.array([0.0, 0.0, 9.0])
+    aside = np.array([0.0, 0.0, 9.0])
     return [
         Tubes(fold, width, vary("soft.fold", n, _FOLDS) / (2 * width), 0.0, MUSCLE, soft=True),
         Ellipsoids(
@@ -227,7 +228,7 @@ def _outside(spines, vary):
             soft=True,
         ),
         Tubes(arm, 34.0, 0.85 * (there > 0), 0.0, MUSCLE),
-        Tubes(np.concatenate([bone, arm - np.array([0.0, 0.0, 8.0])], 1), 7.0, 0.5 * (there > 0), 0.5, BONE),
+        Tubes(np.concatenate([upper, fore + aside, fore - aside], 1), 7.0, 0.5 * (there > 0), 0.5, BONE),
     ]
 
 

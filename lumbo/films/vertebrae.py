@@ -18,7 +18,8 @@ RIMS = 1 + 4 * len(LEVELS)  # of S1, and of the two plates of each half body
 _LUMBAR = 5
 # Density of the plates' rims from L5 to T4.
 _RIM = np.array([0.029, 0.047, 0.052, 0.046, 0.026, 0.024, 0.024] + [0.024] * 7)
-_ROUGH = ((3.0, 2.0),)  # of arches and processes, whose walls are not flat
+_ROUGH_MM = 2.5  # of arches and processes, whose walls are not flat
+_SPONGY = 0.58  # of a body beside `CANCELLOUS`, with the contrast of real films
 _YOUNG_YEARS, _LOSS, _HU = 30.0, 2.5, 226.0  # L1 in young adults, Hounsfield units, and what a year takes
 _GROUPS = ("vertebrae", "arches", "sacrum", "pelvis")
 
@@ -51,8 +52,10 @@ def bodies(spines: Spines, vary: Variety) -> list[Solid]:
     turned_mm = spines.corners_mm
     corners = turned_mm[..., ::2][:, None] + _carried(spines, y)[:, :, :, None]
     nearer = turned_mm[..., 1] - spines.aside_mm[..., None]
-    slant = np.broadcast_to(_carried(spines, width[:, None])[:, :, :, None], (n, 1, levels, 4, 2))
-    spongy = 0.58 * CANCELLOUS * density(spines, "vertebrae", vary)[:, None] * vary("bone.piece", n, levels)
+    slant = np.tile(_carried(spines, width)[:, :, None], (1, 2, 4, 1))
+    spongy = (
+        _SPONGY * CANCELLOUS * density(spines, "vertebrae", vary)[:, None] * vary("bone.piece", n, levels)
+    )
     rim, cortex = vary("body.rim", n, RIMS)[:, 1:], vary("bone.cortex", n)[:, None]
     rim = rim * cortex * np.tile(_RIM, 4)
     up, low = rim[:, : 2 * levels], rim[:, 2 * levels :]
@@ -64,7 +67,7 @@ def bodies(spines: Spines, vary: Variety) -> list[Solid]:
             joined(corners), joined(y + spines.aside_mm[:, None]), np.tile(width / 2, 2), np.tile(spongy, 2),
             shell=shell, sag_mm=sag, skew=skew, nearer_mm=np.tile(nearer, (1, 2, 1)),
             taper_mm=(1.5, 3.0, 1.5, 7.0),
-            slant_mm=np.tile(slant[:, 0], (1, 2, 1, 1)),
+            slant_mm=slant,
         ),
         *_lips(spines, vary),
         *_lesions(spines, vary),
@@ -136,7 +139,7 @@ def _lesions(spines, vary):
 # ---------------------------------------------------------------- arches and ribs
 
 
-def arches(spines, vary):
+def arches(spines: Spines, vary: Variety) -> list[Solid]:
     """Pedicles, articular columns, laminae and transverse processes on both sides; spinous processes between them.
 
     Between two pedicles, the disc and the articular column lies the foramen, which lets more through.
@@ -175,7 +178,7 @@ def arches(spines, vary):
         Prisms(
             pillars[..., ::2], pillars[..., 1].mean(-1), 6.5 * wide, 0.24 * twice(facet),
             shell=np.stack([0.06 * twice(facet)] * 4, -1), sag_mm=(-1.0, 0.5, -1.5, 2.5), taper_mm=(4.0,) * 4,
-            slant_mm=_ROUGH,
+            rough_mm=_ROUGH_MM * spines.patients.grown[:, None, None],
         ),
         Tubes(both(16.0, place(14, -3), place(30, 1)), wide * 2.4, twice(-0.7 * facet * broken)),
         Ellipsoids(  # transverse process
@@ -184,7 +187,8 @@ def arches(spines, vary):
         ),
         _foramina(spines, place, upwards, size, vary),
         Tubes(both(5.0, place(21, -2), place(30, -9)), wide * 6.0, twice(dense) * 0.32, soft=True),  # laminae
-        _spinous_processes(place, upwards * size, vary("arch.spinous", n, k)[..., None], dense, spines.aside_mm),
+        _spinous_processes(place, upwards * size, vary("arch.spinous", n, k)[..., None], dense, spines.aside_mm,
+            _ROUGH_MM * spines.patients.grown[:, None, None]),
     ]  # fmt: skip
 
 
@@ -205,13 +209,13 @@ def _foramina(spines, place, upwards, size, vary):
     )
 
 
-def _spinous_processes(place, up, long, dense, aside_mm):
+def _spinous_processes(place, up, long, dense, aside_mm, rough):
     """Plates between root and tip, higher where `up` is longer."""
     root, tip = place(27, -6), place(27, -6) + (place(53, -17, 1.5) - place(27, -6)) * long
     corners = np.stack([root + 8 * up, tip + 7 * up, tip - 9 * up, root - 8 * up], 2)
     shell, sag, taper = (0.07, 0.05, 0.08, 0.0), (1.0, -1.0, 1.5, 0.0), (4.0, 4.0, 4.0, 6.0)
     return Prisms(
-        corners, aside_mm, 3.4, 0.30 * dense, shell=shell, sag_mm=sag, taper_mm=taper, slant_mm=_ROUGH
+        corners, aside_mm, 3.4, 0.30 * dense, shell=shell, sag_mm=sag, taper_mm=taper, rough_mm=rough
     )
 
 
@@ -230,7 +234,7 @@ def _carried(spines, y_mm):
     return -np.stack([y_mm * np.sin(twist), y_mm * np.sin(lean)], -1)
 
 
-def ribs(spines, vary):
+def ribs(spines: Spines, vary: Variety) -> Solid:
     """Faint ribs that sweep back, down and forwards from T12 to T9, two a level."""
     first, last = LEVELS.index("T12"), LEVELS.index("T9") + 1
     n, grown = len(spines), spines.patients.grown[:, None, None]
@@ -241,11 +245,9 @@ def ribs(spines, vary):
         np.array([0.55, 0.8, 1.0, 1.0]) * vary("column.rib", n, last - first)[:, None]
     )  # the last ribs are short
     reach, drop = 115 * long * grown, 80 * long * grown
-    bends = np.array(
+    bends = np.array(  # x, y, z along the rib
         [(0.0, 0.16, 0.0), (-0.22, 0.45, 0.12), (-0.08, 0.85, 0.42), (0.35, 1.0, 0.75), (0.9, 0.92, 1.0)]
     )
-    at = np.linspace(0, len(bends) - 1, 6)  # x, y, z along the rib
-    bends = np.stack([np.interp(at, range(len(bends)), bend) for bend in bends.T], 1)
     points = [
         np.stack([root[..., 0] + x * reach, side * y * room + 0 * root[..., 1], root[..., 2] - z * drop], -1)
         for x, y, z in bends

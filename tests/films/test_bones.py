@@ -122,6 +122,7 @@ def test_plates_found_on_the_film_have_the_stated_angles(room):
         "skew": (0.0,),
         "nearer_mm": (0.0,),
         "slant_mm": ((0.0, 0.0),),
+        "rough_mm": (0.0,),
     }
     tilt = {}
     for name, solid, at in (

@@ -29,7 +29,7 @@ def seen_at(point, depth, plane_y, room, center):
 
 
 def slow_prism(solid, i, k, room, shot):
-    corners, y, half, density, shell, sag, nearer, slant = (
+    corners, y, half, density, shell, sag, nearer, slant, rough = (
         pick(solid, name, i, k)
         for name in (
             "corners_mm",
@@ -40,6 +40,7 @@ def slow_prism(solid, i, k, room, shot):
             "sag_mm",
             "nearer_mm",
             "slant_mm",
+            "rough_mm",
         )
     )
     corners = np.array(
@@ -56,11 +57,16 @@ def slow_prism(solid, i, k, room, shot):
     moved = shapes.ROUND * (near - far + slant)
     x, z = plane(float(y), room, shot, i)
     pixel, inside, wide = pixel_in(x, z), [], []
-    for a, b, depth, bent, move in zip(
-        corners, np.roll(corners, -1, 0), sag, skew, moved + np.roll(moved, -1, 0)
+    for a, b, depth, bent, move, rest in zip(
+        corners,
+        np.roll(corners, -1, 0),
+        sag,
+        skew,
+        moved + np.roll(moved, -1, 0),
+        np.broadcast_to(rough, sag.shape),
     ):
         (ux, uz), (mx, mz) = (b - a) / np.linalg.norm(b - a), move / 2
-        wide.append(np.hypot(pixel, ux * mz - uz * mx))
+        wide.append(np.linalg.norm([pixel, ux * mz - uz * mx, rest]))
         (ux, uz), length = (b - a) / np.linalg.norm(b - a), np.linalg.norm(b - a)
         side = np.sign(ux * (corners.mean(0) - a)[1] - uz * (corners.mean(0) - a)[0])
         share = np.clip(((x - a[0]) * ux + (z - a[1]) * uz) / length, 0, 1)
@@ -136,6 +142,7 @@ SLOW = {
 TAIL = {
     "nearer_mm": 1,
     "slant_mm": 2,
+    "rough_mm": 1,
     "corners_mm": 2,
     "shell": 1,
     "sag_mm": 1,
