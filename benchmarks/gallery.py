@@ -48,12 +48,14 @@ GROUPS = {
 }
 HEAD = """# A gallery of factors
 
-One synthetic patient, and on each row one of the factors by which films differ from each other, at two standard deviations (SD) below
-its mean, at the mean, and at two above, with all others at their means. Bones are shown closer, in a room with clear processing.
+On each row one synthetic patient, and one of the factors by which films differ from each other: at two standard deviations (SD) below its
+mean, at the mean, and at two above, with all others at their means. Bones are shown closer, and everything in a room with clear
+processing. A few rows show another patient than the rest, on whom more can be seen.
 
 - *normal* and *log* say how a factor is spread: evenly up and down, or by a factor, as 0.5, 1 and 2 are. Of a *log* factor the SDs are those
   of its natural logarithm: 0.2 is about a fifth.
-- *rate*: it is there in this share of films, as in the right picture, or it is not.
+- *rate*: it is there in this share of films (of corners, plates or folds, where one has many), or it is not. The right picture has it,
+  with an amount of two SDs above its mean.
 - *between* is the SD between patients (or films), *within* that between the levels, sides or pieces of one; in these pictures all
   pieces move at once.
 

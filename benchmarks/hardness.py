@@ -354,9 +354,10 @@ def over_draws(rows: list[dict]) -> list[dict]:
     ]
     for (network, hospital, n), group in groups.items():
         for more in (150,) if n == 15 else (2 * n,) if n >= 60 else ():
-            pairs = [*zip(group, groups.get((network, hospital, more), []))]
-            if pairs:
-                times = [few["mean_mm"]["value"] / many["mean_mm"]["value"] for few, many in pairs]
+            many = {row["draw"]: row["mean_mm"]["value"] for row in groups.get((network, hospital, more), [])}
+            pairs = [(row["mean_mm"]["value"], many[row["draw"]]) for row in group if row["draw"] in many]
+            if len(pairs) > 1:  # one draw has no range
+                times = [error / smaller for error, smaller in pairs]
                 ends = rounded(value=np.mean(times), low=min(times), high=max(times))
                 what = f"{network}, {n} over {more} films of {hospital}"
                 together.append({"what": what, "network": network, "few": n, "ratio": ends})

@@ -175,6 +175,11 @@ def test_a_shard_is_made_once_and_again_for_other_films(benchmark, tmp_path, mon
     assert made[2:] == [(1, 3)]
 
 
+def test_the_stored_marks_are_of_the_films_that_are_drawn_today(benchmark):
+    """Also where a change of code left every specification as it was."""
+    assert benchmark("hardness").stamp()["films"] == calibration.marks()["films"]
+
+
 def test_draws_are_put_together(benchmark):
     hardness, number = benchmark("hardness"), {"low": 0.0, "high": 99.0}
     rows = [
@@ -187,6 +192,12 @@ def test_draws_are_put_together(benchmark):
     assert fifteen["mean_mm"] == {"value": 39.0, "low": 30.0, "high": 48.0} and many["draws"] == 2
     assert times["ratio"] == {"value": 3.5, "low": 3.0, "high": 4.0}
     assert hardness.over_draws(rows[:1])[0]["mean_mm"] == rows[0]["mean_mm"]  # one draw keeps its interval
+    assert len(hardness.over_draws(rows[1:3])) == 2  # draws 1 and 0 are no pair
+    doubled = [row | {"films": 4 * row["films"]} for row in rows[2:]] + [
+        row | {"films": 120} for row in rows[:2]
+    ]
+    assert hardness.over_draws(doubled)[-1]["what"] == "plain, 60 over 120 films of aspen"
+    assert hardness.over_draws(doubled)[-1]["ratio"] == times["ratio"]
 
 
 def test_what_is_collected_is_read_as_marks(benchmark, tmp_path, monkeypatch):

@@ -23,7 +23,7 @@ from hostile.mutations import Rng, pick
 from hostile.trials import SEALED, TEXT, TORN, Door, Trial, edited, on, rewritten, same
 from hostile.world import ONE, PLAN, here
 
-from lumbo import angles, store
+from lumbo import angles, indices, store
 from lumbo.experiment import claims, jobs
 from lumbo.experiment.jobs import Size
 from lumbo.films import calibration, hospitals, populations
@@ -66,6 +66,29 @@ def angle_doors() -> Iterator[Door]:
         more={"degrees": {"three": np.arange(3.0)}, "center": {"three": np.zeros((3, 2))}},
         spared=free | {"center": {"a rank more"}, "degrees": {"a list"}},
     )
+
+
+def index_doors() -> Iterator[Door]:
+    """Angles in, indices out."""
+    degrees = angles.lumbopelvic_angles(BOTH_SIDES)
+    for index in (
+        indices.pi_ll_mismatch,
+        indices.l1_tilt,
+        indices.schwab_modifiers,
+        indices.relative_pelvic_version,
+        indices.relative_lumbar_lordosis,
+        indices.gap_categories,
+        indices.roussouly,
+    ):
+        yield asks(index, {"angles": degrees}, spared={"angles": FREE})
+    yield asks(indices.roussouly_shares, {"angles": degrees, "sd_deg": 3.0}, spared={"angles": FREE})
+    yield asks(
+        indices.lordosis_distribution_index,
+        {"angles": degrees, "l4_tilt": -4.0},
+        more={"l4_tilt": {"three": np.zeros(3)}},
+        spared={"angles": FREE},
+    )
+    yield asks(indices.sacrofemoral_ratio, {"landmarks": BOTH_SIDES}, spared={"landmarks": FREE})
 
 
 def spec_doors() -> Iterator[Door]:
@@ -173,6 +196,7 @@ def no_cache(rng: Rng) -> Trial:
 
 ROOMS = (
     angle_doors,
+    index_doors,
     spec_doors,
     store_doors,
 )

@@ -39,10 +39,10 @@ def real_details() -> dict:
 
 
 def yardstick() -> dict:
-    """Return how well landmark models of one collection do on real films, degrees.
+    """Return how well landmark models of one collection do on real films.
 
-    ``studies`` are what was published, ``bands`` and ``few_films`` the errors that the book's films shall give,
-    ``human`` the difference between two ratings of one person; each with its source.
+    ``studies`` are what was published and ``bands`` what the book's films shall give, in degrees; ``few_films`` is how
+    many times the error in millimetres shall fall from few to more films; ``human`` the difference between two ratings of one person; each with its source.
     """
     return store.read_toml(files("data_synth").joinpath("yardstick.toml"))
 

@@ -90,12 +90,7 @@ def _written(grey, vary, films):
     size = max(1, round(height / 300))
     for i in range(films):
         place, level = rng.random(2), rng.uniform(0.5, 1.0)
-        kinds = rng.permutation(len(_FORMS))[: rng.integers(1, 4)]  # no two of a kind
-        forms = [rng.choice(_FORMS[kind]) for kind in kinds]
-        lines = [
-            "".join(str(rng.integers(sign == "@", 10)) if sign in "#@" else sign for sign in form)
-            for form in forms
-        ]
+        lines = _lines(rng)
         if i >= n or not there[i]:
             continue
         for row, line in enumerate(lines):
@@ -107,6 +102,16 @@ def _written(grey, vary, films):
             letters = raster.tensor(mask[: spot.shape[0], : spot.shape[1]])
             spot.copy_(torch.maximum(spot, letters * level))
     return grey
+
+
+def _lines(rng):
+    """One to three lines of text, no two of a kind."""
+    kinds = rng.permutation(len(_FORMS))[: rng.integers(1, 4)]
+    forms = [rng.choice(_FORMS[kind]) for kind in kinds]
+    return [
+        "".join(str(rng.integers(sign == "@", 10)) if sign in "#@" else sign for sign in form)
+        for form in forms
+    ]
 
 
 # Dates, times, numbers, tube voltages, names: # is a digit, @ one but 0.

@@ -211,6 +211,19 @@ def test_plates_are_deepest_behind_their_middle():
     np.testing.assert_allclose(-skew[:, 0], skew[:, 2])
 
 
+def test_the_plate_of_a_turned_sacrum_is_seen_as_broad_as_it_is_turned():
+    """Its ends lie as far apart, from the far side to the near one, as the turn carries them."""
+    straight = plain(same_patient(1))
+    for turn_deg in (0.0, 10.0):
+        spines = replace(straight, pelvis_deg=np.array([[turn_deg, 0.0]]))
+        solid = pelvis.sacrum(spines, vary(dial=0.0))[0]
+        slant = solid.slant_mm.reshape(2, 5, 4, 2)[:, 0, :2]
+        depth = 2 * np.reshape(solid.half_width_mm, (2, 5))[:, 0]
+        expected = -np.sin(np.radians(turn_deg)) * depth[:, None]
+        np.testing.assert_allclose(abs(slant[..., 0]), abs(expected) + 0 * slant[..., 0], atol=1e-9)
+        np.testing.assert_allclose(slant[..., 1], 0, atol=1e-9)
+
+
 def test_an_arch_is_broken_only_where_a_body_has_slipped_forwards():
     """A dark line through the pillar of both sides."""
     slipped = same_patient(3, slip=[[0, 0], [0.4, 0], [0, 0.3]])

@@ -1,5 +1,6 @@
 """What a room makes of the counts: each step on flat or invented signals, and what varies from film to film."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -185,6 +186,25 @@ def test_figures_can_be_read():
     assert len({figures[sign].tobytes() for sign in "0123456789"}) == 10
     four = ["0000", "1010", "1010", "1110", "0010", "0010", "0000"]
     np.testing.assert_array_equal(figures["4"], [[float(bit) for bit in row] for row in four])
+
+
+def test_text_is_plausible():
+    """No two lines of a kind; days and months that exist."""
+    kinds = {
+        "date": r"[01]\d\.0[1-9]\.20\d\d",
+        "time": r"\d\d:\d\d(:0\d)?",
+        "number": r"\d{6}|\d{5}-\d\d",
+        "voltage": "[78].? KV",
+        "name": "L LAT|STANDING",
+    }
+    seen = set()
+    for seed in range(300):
+        lines = processing._lines(np.random.default_rng(seed))
+        found = [next(kind for kind, form in kinds.items() if re.fullmatch(form, line)) for line in lines]
+        assert 1 <= len(found) == len(set(found)) <= 3
+        assert not any(line.startswith("00.") for line in lines)
+        seen |= set(found)
+    assert seen == set(kinds)
 
 
 # ---------------------------------------------------------------- from film to film

@@ -315,6 +315,31 @@ def test_each_lung_empties_its_share_above_its_dome_and_none_below():
     assert ratio[10][wall & (full[10] > 1)].min() > 0.9
 
 
+@pytest.mark.parametrize(("off_mm", "fall_mm"), [(-36.0, 9.0), (34.0, 4.0), (0.0, 0.0)])
+def test_a_dome_falls_more_steeply_behind_its_crest(off_mm, fall_mm):
+    """By (36 / 12)^2 mm behind and (34 / 17)^2 mm before it."""
+    shot = exposure((20.0, 0.0), shape=(256, 140))
+    domes = {"domes_mm": np.zeros((1, 2, 2)) + [20.0, 0.0], "lung": np.array([0.3])}
+    ratio = soft(trunk(**domes), shot)[0] / np.maximum(soft(trunk(), shot)[0], 1)
+    x, z = plane(0.0, ROOM, shot)
+    column = abs(x[0] - (20.0 + off_mm)).argmin()
+    assert abs(np.interp(-(0.85**2), -ratio[::-1, column], z[::-1, column]) + fall_mm) < 2
+
+
+def test_metal_is_even_where_bone_is_not():
+    corners = np.tile(1000.0 * np.array([[1, 1], [-1, 1], [-1, -1], [1, -1]]), (1, 1, 1, 1))
+    slabs = [
+        shapes.Prisms(corners, 0.0, 10.0, 1.0, (0.0,) * 4, (0.0,) * 4, (0.0,) * 4, material=material)
+        for material in (shapes.BONE, shapes.TITANIUM, shapes.LEAD)
+    ]
+    body = trunk(strength=np.ones((1, 2)), width_mm=np.zeros((1, 2)))
+    uneven = [
+        np.ptp(radiograph.attenuation([slab], body, ROOM, exposure()).numpy(), axis=(1, 2, 3))
+        for slab in slabs
+    ]
+    assert uneven[0][1] > 1 and np.max(uneven[1:]) < 1e-3
+
+
 def test_grain_makes_tissue_uneven_by_its_share():
     """Relative to the path, times the patient's own; on a plate that is the same for all, cut at each one's place."""
     places, strength = rng(0).random((64, 2, 2)), np.tile([[1.0, 1.5]], (64, 1))

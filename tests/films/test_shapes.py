@@ -291,6 +291,20 @@ def test_a_tapered_side_rounds_off_as_a_quarter_of_an_ellipse(pixel_mm):
     assert kept == pytest.approx(30 * (40 - 12 * (1 - np.pi / 4)), abs=30 * 12 * (pixel / 12) ** 1.5 + 4 * pixel**2)  # fmt: skip
 
 
+@pytest.mark.parametrize("slant", [(0.0, 0.0), (2.0, 2.0), (-2.0, 1.0)])
+@pytest.mark.parametrize("place", [(0.0, 0.0), (25.0, 40.0), (-25.0, 40.0)])
+def test_roughness_broadens_every_edge_and_leaves_the_amount_of_bone(place, slant):
+    """Whichever way the edge runs, and whatever the diverging rays and a slant do to it."""
+    shot = exposure(place[::-1], 0.6, (256, 208))
+    tilted = replace(block(), slant_mm=(slant,), shell=(0.0,) * 4)
+    fine, rough = (bone([one], shot)[0] for one in (tilted, replace(tilted, rough_mm=(4.0,))))
+    assert rough.sum() == pytest.approx(fine.sum(), rel=0.02)
+    for axis in (0, 1):  # across the middle of the block, where only two edges are met
+        at = np.average(np.arange(fine.shape[1 - axis]), weights=fine.sum(axis)).round().astype(int)
+        sharp, soft = (abs(np.diff(np.take(film, at, 1 - axis))).max() for film in (fine, rough))
+        assert soft < 0.9 * sharp
+
+
 @pytest.mark.parametrize("sag", [2.0, -2.0])
 def test_a_sunken_edge_is_a_parabola(sag):
     """Two thirds of length times sag are taken away, or added where it bulges; the ends stay where they are."""
