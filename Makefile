@@ -23,7 +23,7 @@ book: $(READY)  ## Build the book from the committed outputs; warnings are error
 	@echo "Open $(CURDIR)/_build/html/index.html"
 
 test: $(READY)  ## Run every test: units, properties, notebooks (nbval), the built book
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile  # two at once, each file by one of them
 
 test-old: $(READY)  ## Run the notebooks once more, as on a processor from before AVX
 	$(BIN)/python -m pytest --old-machine tests/test_notebooks.py
