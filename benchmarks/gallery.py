@@ -18,7 +18,7 @@ from lumbo.films import hospitals, variety
 
 BOOK = Path(__file__).parents[1] / "book"
 SCORES = {-2.0: "-2 SD", 0.0: "mean", 2.0: "+2 SD"}
-SEED, BONES, BODY = 1, 2, 4  # the patients whose bones, and whose whole body, show most
+SEED, BONES, BODY = 1, 0, 4  # the patients whose bones, and whose whole body, show most
 ANOTHER = {"soft.arm": 0}  # whose arm is in the field
 SLIPPED = ("column.backwards", "column.lysis")  # are seen where a body has slipped
 SHOWN_PX, CLOSE_PX = (
