@@ -2,7 +2,8 @@
 
 A mesh is a pair: vertices (v, 3) in mm, and faces (f, 3), counter-clockwise seen from outside.  Each is as thick
 along y as lumbo draws its solid there, so what thins out towards its outline is a lens of even density, a hollow tube one
-tube less another, and a bent one is swept with mitred joints.  Only lung and the grain of tissue are no meshes.
+tube less another, and a bent one is swept with mitred joints.  Only lung, the grain of tissue and the smear of edges
+are no meshes.
 """
 
 from collections.abc import Callable

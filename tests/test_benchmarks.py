@@ -320,6 +320,8 @@ def test_meshes_hold_the_matter_that_is_drawn(benchmark, monkeypatch):
         seen.spines, seen.vary
     )
     for solid in solids:
+        if isinstance(solid, shapes.Prisms):  # meshes have sharp edges
+            solid = replace(solid, slant_mm=((0.0, 0.0),), rough_mm=(0.0,))
         parts = list(meshes._MESHES[type(solid)](solid, 0))
         assert all(closed(mesh) for _, mesh in parts)
         each = [density * volume(mesh) for density, mesh in parts]
