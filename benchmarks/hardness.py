@@ -274,17 +274,21 @@ def patched(path: Path, strength: float) -> Iterator[None]:
 
 @cache
 def stamp() -> dict[str, str]:
-    """Digests of the specifications and of some films' mean grey levels, which change with most changes of films.
+    """Digests of the specifications and of some films' mean grey levels, which change with most changes of films."""
+    return {"specs": hospitals.specification(), "films": store.digest(quarters().round())}
 
-    The means of quarters of a film are whole grey levels here, so that it does not matter on which processor.
+
+def quarters() -> np.ndarray:
+    """Mean grey levels of the quarters of some films, (n, 2, 2).
+
+    On another processor they differ by less than a thousandth: whole ones are the same but for few that lie in between.
     """
     some = [
         hospitals.draw(where, split, SEED, 0, 256, n=8).films
         for where in hospitals.hospitals().values()
         for split in ("training", "test")
     ]
-    quarters = np.concatenate(some).astype(float).reshape(-1, 2, 128, 2, 104).mean((2, 4))
-    return {"specs": hospitals.specification(), "films": store.digest(quarters.round())}
+    return np.concatenate(some).astype(float).reshape(-1, 2, 128, 2, 104).mean((2, 4))
 
 
 def keep(folder: Path, name: str, make: Callable[..., list[dict]], *arguments: Any) -> list[dict]:

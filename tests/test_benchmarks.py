@@ -1,6 +1,7 @@
 """What the benchmarks compare is the same work."""
 
 import importlib.util
+import itertools
 import json
 from dataclasses import replace
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from lumbo import store
 from lumbo.errors import InputError
 from lumbo.experiment import jobs, provenance
 from lumbo.films import bones, calibration, radiograph, shapes, tissue, variety
@@ -176,8 +178,17 @@ def test_a_shard_is_made_once_and_again_for_other_films(benchmark, tmp_path, mon
 
 
 def test_the_stored_marks_are_of_the_films_that_are_drawn_today(benchmark):
-    """Also where a change of code left every specification as it was."""
-    assert benchmark("hardness").stamp()["films"] == calibration.marks()["films"]
+    """Also where a change of code left every specification as it was.  Means that lie between two grey levels may be
+    rounded to either on another processor."""
+    means = benchmark("hardness").quarters()
+    between = np.flatnonzero(abs(means % 1 - 0.5) < 1.5e-3)
+    assert len(between) < 8 and means.std() > 10
+    digests = set()
+    for ups in itertools.product((0, 1), repeat=len(between)):
+        whole = means.round()
+        whole.flat[between] = np.floor(means.flat[between]) + ups
+        digests.add(store.digest(whole))
+    assert calibration.marks()["films"] in digests
 
 
 def test_draws_are_put_together(benchmark):
