@@ -21,10 +21,8 @@ SCORES = {-2.0: "-2 SD", 0.0: "mean", 2.0: "+2 SD"}
 SEED, BONES, BODY = 1, 0, 4  # the patients whose bones, and whose whole body, show most
 ANOTHER = {"soft.arm": 0}  # whose arm is in the field
 SLIPPED = ("column.backwards", "column.lysis")  # are seen where a body has slipped
-SHOWN_PX, CLOSE_PX = (
-    (320, 260),
-    576,
-)  # height and width of each picture; height of the film from which a close one is cut
+SHOWN_PX = (320, 260)  # height and width of each picture
+CLOSE_PX = 576  # height of the film from which a close one is cut
 # Where small things are looked at more closely: between which landmarks the picture's middle lies.
 SPINE, SACRUM, PELVIS = (0, 1, 2, 3), (0, 1, 1, 1, 4, 5), (0, 1, 4, 5)
 CLOSE = dict.fromkeys(("body", "disc", "column", "arch", "bone"), SPINE) | {

@@ -23,6 +23,7 @@ __all__ = [
     "lumbopelvic_angles",
     "measure",
     "hip_axis",
+    "library",
     "s1_midpoint",
     "rotate",
 ]
@@ -75,7 +76,7 @@ def measure(points, side):
 
     points : floating array or tensor (..., 6, 2);  side : -1 where the patient faces left in the image, 1 where right
     """
-    xp = _library(points)
+    xp = library(points)
     s1 = points[..., 0, :] - points[..., 1, :]  # posterior to anterior corner
     l1 = points[..., 2, :] - points[..., 3, :]
     leg = _middle(points) - _hips(points)  # hip axis to middle of S1
@@ -131,7 +132,7 @@ def rotate(landmarks, degrees, center):
 def _checked(landmarks):
     """Return landmarks as a float array or tensor, or say what is wrong with them."""
     points = _numbers(landmarks)
-    xp = _library(points)
+    xp = library(points)
     missing = xp.isnan(points).all(-1)
     bad = ~(abs(points) <= FARTHEST).all(-1)
     bad[..., 4:] &= ~missing[..., 4:] | missing[..., 4:].all(-1)[..., None]
@@ -148,11 +149,17 @@ def _checked(landmarks):
     return points
 
 
+def library(values):
+    """Return the module that computes with these: torch where they are a tensor, else NumPy."""
+    torch = sys.modules.get("torch")
+    return np if torch is None or not isinstance(values, torch.Tensor) else torch
+
+
 def _numbers(landmarks):
     """Return landmarks as float64, or as they are where they are a tensor of float32 or float64."""
     points = _six(landmarks)
-    torch = sys.modules.get("torch")
-    if torch is None or not isinstance(points, torch.Tensor):
+    torch = library(points)
+    if torch is np:
         return points
     real = not points.is_complex() and points.dtype != torch.bool
     real = real and not points.is_meta and points.layout is torch.strided
@@ -162,8 +169,8 @@ def _numbers(landmarks):
 
 def _six(landmarks):
     """Return landmarks of the right shape, whatever their numbers are: a tensor, or else an array of float64."""
-    torch, shape = sys.modules.get("torch"), (len(LANDMARKS), 2)
-    if torch is None or not isinstance(landmarks, torch.Tensor):
+    shape = (len(LANDMARKS), 2)
+    if library(landmarks) is np:
         return array("landmarks", landmarks, ("...", *shape), missing=True)
     fits = tuple(landmarks.shape[-2:]) == shape
     require(fits, "landmarks", tuple(landmarks.shape), "numbers of shape (..., 6, 2)")
@@ -171,7 +178,7 @@ def _six(landmarks):
 
 
 def _hips(points):
-    xp, near, far = _library(points), points[..., 4, :], points[..., 5, :]
+    xp, near, far = library(points), points[..., 4, :], points[..., 5, :]
     return (xp.where(xp.isnan(near), far, near) + xp.where(xp.isnan(far), near, far)) / 2
 
 
@@ -179,15 +186,10 @@ def _middle(points):
     return (points[..., 0, :] + points[..., 1, :]) / 2
 
 
-def _library(points):
-    """Return the module that computes with an array or a tensor."""
-    return np if isinstance(points, np.ndarray) else sys.modules["torch"]
-
-
 def _facing(points, anterior):
     """Return +1 where the patient faces right in the image, -1 where left."""
     if anterior is None:
-        side = _library(points).sign(points[..., 0, 0] - points[..., 1, 0])
+        side = library(points).sign(points[..., 0, 0] - points[..., 1, 0])
         if (side == 0).any():
             raise InputError("anterior", None, "'left' or 'right' where the S1 plate is vertical")
         return side

@@ -10,11 +10,10 @@ to 49", "50 to 80").  We round nothing: the upper range begins at its border, so
 """
 
 import math
-import sys
 
 import numpy as np
 
-from lumbo.angles import ANGLES, LANDMARKS, hip_axis, lumbopelvic_angles, s1_midpoint
+from lumbo.angles import ANGLES, LANDMARKS, hip_axis, library, lumbopelvic_angles, s1_midpoint
 from lumbo.errors import InputError, array, number, require
 
 __all__ = [
@@ -82,7 +81,7 @@ def sacrofemoral_ratio(landmarks, anterior=None):
         points = array("landmarks", landmarks, ("...", len(LANDMARKS), 2), missing=True)
     else:
         points = landmarks.to(degrees)
-    xp, radians = _library(degrees), degrees * (math.pi / 180)
+    xp, radians = library(degrees), degrees * (math.pi / 180)
     plate = points[..., 0, :] - points[..., 1, :]
     leg = s1_midpoint(points) - hip_axis(points)
     leg_in_plates = xp.hypot(leg[..., 0], leg[..., 1]) / xp.hypot(plate[..., 0], plate[..., 1])
@@ -103,7 +102,7 @@ def schwab_modifiers(angles):
     """
     pt, pi_ll = _checked(angles)[..., 1], pi_ll_mismatch(angles)
     grades = [_category(pt, SCHWAB_BORDERS["PT"]), _category(pi_ll, SCHWAB_BORDERS["PI-LL"])]
-    return _library(pt).stack(grades, -1)
+    return library(pt).stack(grades, -1)
 
 
 def relative_pelvic_version(angles):
@@ -168,7 +167,7 @@ def gap_categories(angles, l4_tilt=None):
     if l4_tilt is not None:
         values["LDI"] = lordosis_distribution_index(angles, l4_tilt)
     grades = [_category(value, GAP_BORDERS[name]) for name, value in values.items()]
-    return _library(values["RPV"]).stack(grades, -1)
+    return library(values["RPV"]).stack(grades, -1)
 
 
 def roussouly(angles):
@@ -182,7 +181,7 @@ def roussouly(angles):
     """
     ss = _checked(angles)[..., 0]
     low, high = ROUSSOULY_BORDERS
-    return _category(ss, ROUSSOULY_BORDERS), _library(ss).minimum(abs(ss - low), abs(ss - high))
+    return _category(ss, ROUSSOULY_BORDERS), library(ss).minimum(abs(ss - low), abs(ss - high))
 
 
 def roussouly_shares(angles, sd_deg):
@@ -200,7 +199,7 @@ def roussouly_shares(angles, sd_deg):
     ss, sd = _checked(angles)[..., 0], number("sd_deg", sd_deg, 0.01, 90)
     low, high = ROUSSOULY_BORDERS
     above_low, above_high = _normal_tail((low - ss) / sd), _normal_tail((high - ss) / sd)
-    return _library(ss).stack([_normal_tail((ss - low) / sd), above_low - above_high, above_high], -1)
+    return library(ss).stack([_normal_tail((ss - low) / sd), above_low - above_high, above_high], -1)
 
 
 def _checked(angles):
@@ -209,7 +208,7 @@ def _checked(angles):
     for name, values in zip(ANGLES, np.moveaxis(found, -1, 0)):
         allowed = f"a finite number from {-_LARGEST_DEG:g} to {_LARGEST_DEG:g}"
         _refuse(f"angles.{name}", values, ~(abs(values) <= _LARGEST_DEG), allowed)
-    torch = _library(angles)
+    torch = library(angles)
     if torch is np:
         return found
     return angles if angles.dtype in (torch.float32, torch.float64) else angles.double()
@@ -222,7 +221,7 @@ def _tilts(l4_tilt, degrees):
     require(found.shape in ((), sets), "l4_tilt", found.shape, f"one number, or numbers of shape {sets}")
     if isinstance(degrees, np.ndarray):
         return found
-    return degrees.new_tensor(found) if _library(l4_tilt) is np else l4_tilt.to(degrees)
+    return degrees.new_tensor(found) if library(l4_tilt) is np else l4_tilt.to(degrees)
 
 
 def _refuse(field, values, bad, allowed):
@@ -238,12 +237,6 @@ def _category(values, borders):
 
 def _normal_tail(z):
     """Return the share of the standard normal distribution above z."""
-    xp = _library(z)
+    xp = library(z)
     erfc = np.vectorize(math.erfc, otypes=[float]) if xp is np else xp.special.erfc
     return erfc(z / math.sqrt(2)) / 2
-
-
-def _library(values):
-    """Return torch where these are a tensor, else NumPy."""
-    torch = sys.modules.get("torch")
-    return np if torch is None or not isinstance(values, torch.Tensor) else torch

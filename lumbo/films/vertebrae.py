@@ -7,7 +7,7 @@ between them.
 
 import numpy as np
 
-from lumbo.films.anatomy import LEVELS, Spines, in_space
+from lumbo.films.anatomy import LEVELS, Spines, down, in_space
 from lumbo.films.shapes import CANCELLOUS, MUSCLE, Ellipsoids, Prisms, Solid, Tubes
 from lumbo.films.variety import Variety
 
@@ -117,7 +117,7 @@ def _lesions(spines, vary):
     plates = np.concatenate([upper, lower], 1)  # front corner, back corner
     along = plates[:, :, 0] - plates[:, :, 1]
     size = np.linalg.norm(along, axis=-1)
-    inward = np.stack([along[..., 1], -along[..., 0]], -1) / size[..., None]
+    inward = down(plates)
     inward[:, k:] *= -1
     tilt = np.degrees(np.arctan2(along[..., 1], along[..., 0]))
     hard, node = vary("body.sclerosis", n, 2 * k), vary("body.node", n, 2 * k)
