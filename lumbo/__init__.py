@@ -29,7 +29,7 @@ __all__ = [
 __all__ += ["Pelvis", "lumbopelvic_angles", "hospital", "film_set"]
 _doors.open_door(
     __name__,
-    Pelvis="pages.explorer",
+    Pelvis="pages.posture",
     lumbopelvic_angles="angles",
     hospital="films.hospitals",
     film_set="films.hospitals",

@@ -108,11 +108,11 @@ def test_what_a_module_defines_is_read():
 
 def test_the_front_shows_what_stands_in_the_rooms():
     from lumbo.films import hospitals
-    from lumbo.pages import explorer
+    from lumbo.pages import posture
 
     assert lumbo.film_set is hospitals.film_set and lumbo.hospital is hospitals.hospital
     assert lumbo.lumbopelvic_angles is lumbo.angles.lumbopelvic_angles
-    assert lumbo.Pelvis is explorer.Pelvis
+    assert lumbo.Pelvis is posture.Pelvis
 
 
 @pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package.__name__)

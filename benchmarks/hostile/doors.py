@@ -11,7 +11,7 @@ from hostile.world import here
 
 from lumbo import store
 from lumbo.films.hospitals import Split
-from lumbo.pages import explorer
+from lumbo.pages import posture
 from lumbo.specs import Range
 
 Whole = Annotated[int, Range(0)]
@@ -55,7 +55,7 @@ ODD_SIZES = {"33": 33, "40": 40}
 ENDS = {"0": 0.0, "1": 1.0}
 MORE_FIELDS = {"a field more", "a number as a field", "a field with a long name"}
 FREE = {"a rank more", "a rank less", "empty"}  # arrays with any number of leading axes
-STANDING = np.array(explorer.STANDING_MM)
+STANDING = np.array(posture.STANDING_MM)
 
 
 def asks(call: Callable, arguments: dict[str, Any], name: str = "", **rest: Any) -> Door:

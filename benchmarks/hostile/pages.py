@@ -16,7 +16,7 @@ from hostile.world import here
 from lumbo.errors import InputError
 from lumbo.experiment import jobs
 from lumbo.learning.training import Check
-from lumbo.pages import explorer, figures
+from lumbo.pages import figures, posture
 
 
 def page_doors() -> Iterator[Door]:
@@ -32,21 +32,21 @@ def page_doors() -> Iterator[Door]:
     }
 
     def drawn(landmarks, anterior=None):
-        return explorer.Pelvis(landmarks, anterior).angles_deg
+        return posture.Pelvis(landmarks, anterior).angles_deg
 
     def dragged(landmarks, anterior):
-        pelvis = explorer.Pelvis()
-        before = repr(pelvis)
+        figure = posture.Pelvis()
+        before = repr(figure)
         try:
-            pelvis.landmarks, pelvis.anterior = landmarks, anterior
+            figure.landmarks, figure.anterior = landmarks, anterior
         except InputError:
-            assert repr(pelvis) == before, "the figure has changed"
+            assert repr(figure) == before, "the figure has changed"
             raise
-        return pelvis.angles_deg
+        return figure.angles_deg
 
-    yield asks(drawn, {"landmarks": STANDING, "anterior": "left"}, "pages.explorer.Pelvis")
-    yield asks(partial(dragged, anterior="left"), {"landmarks": STANDING}, "pages.explorer.Pelvis.landmarks")
-    yield asks(partial(dragged, STANDING), {"anterior": "left"}, "pages.explorer.Pelvis.anterior")
+    yield asks(drawn, {"landmarks": STANDING, "anterior": "left"}, "pages.posture.Pelvis")
+    yield asks(partial(dragged, anterior="left"), {"landmarks": STANDING}, "pages.posture.Pelvis.landmarks")
+    yield asks(partial(dragged, STANDING), {"anterior": "left"}, "pages.posture.Pelvis.anterior")
     yield asks(
         figures.films,
         {

@@ -5,7 +5,10 @@
 // lumbo.angles.LANDMARKS.  Everything is measured and drawn in the patient frame
 // [forward, up], so that one sign convention serves both viewing sides.
 
-const NAMES = { SS: "sacral slope", PT: "pelvic tilt", PI: "pelvic incidence", LL: "lumbar lordosis" };
+import { ANGLES, BACKWARD, DOWN, FORWARD, NAMES, UP, add, along, anglesOf, arc, arrows, bearing, between, bulge, closed, column,
+  construct, direction, drag, flip, follow, hold, inFrame, left, len, measure, mid, mul, node, path, right, shell, show, smooth,
+  sub, turn, unit } from "./core.js";
+
 const LEVELS = ["L5", "L4", "L3", "L2", "L1"];
 const HANDLES = [ // which landmarks move together, and the angle that a screen reader hears
   { name: "S1 plate, front corner", moves: [0], angle: "SS" },
@@ -18,51 +21,6 @@ const HANDLES = [ // which landmarks move together, and the angle that a screen 
   { name: "L1 plate, back corner", moves: [3], angle: "LL" },
   { name: "L1 plate, both corners", moves: [2, 3], angle: "LL" },
 ];
-
-// --- vectors in the patient frame, angles in degrees, forward towards up positive --------
-
-const UP = [0, 1], DOWN = [0, -1], FORWARD = [1, 0], BACKWARD = [-1, 0];
-const add = (a, b) => [a[0] + b[0], a[1] + b[1]];
-const sub = (a, b) => [a[0] - b[0], a[1] - b[1]];
-const mul = (a, k) => [a[0] * k, a[1] * k];
-const mix = (a, b, t) => add(mul(a, 1 - t), mul(b, t));
-const mid = (a, b) => mix(a, b, 0.5);
-const len = (a) => Math.hypot(a[0], a[1]);
-const unit = (a) => (len(a) ? mul(a, 1 / len(a)) : FORWARD);
-const left = (a) => [-a[1], a[0]]; // a quarter turn, forward towards up
-const right = (a) => [a[1], -a[0]];
-const along = (from, way, distance) => add(from, mul(unit(way), distance));
-const degrees = (radians) => (radians * 180) / Math.PI;
-const bearing = (a) => degrees(Math.atan2(a[1], a[0]));
-const direction = (deg) => [Math.cos((deg * Math.PI) / 180), Math.sin((deg * Math.PI) / 180)];
-const turn = (a, deg) => {
-  const [c, s] = direction(deg);
-  return [c * a[0] - s * a[1], s * a[0] + c * a[1]];
-};
-/** The angle that turns `a` onto `b`, in (-180, 180]; null where one of them has no length. */
-const between = (a, b) =>
-  len(a) && len(b) ? degrees(Math.atan2(a[0] * b[1] - a[1] * b[0], a[0] * b[0] + a[1] * b[1])) : null;
-
-/** Image to patient frame; its own inverse. */
-const flip = ([x, y], anterior) => [anterior === "right" ? x : -x, -y];
-
-// --- what is measured --------------------------------------------------------------------
-
-/** The lines behind the angles: plates, their middles, hip axis, leg from O to M, S1 normal. */
-function construct([s1Front, s1Back, l1Front, l1Back, near, far]) {
-  const s1 = sub(s1Front, s1Back), M = mid(s1Front, s1Back), O = mid(near, far);
-  return { s1, M, O, leg: sub(M, O), normal: right(s1), l1: sub(l1Front, l1Back), L: mid(l1Front, l1Back) };
-}
-
-/** SS, PT, PI, LL in (-180, 180].  Each is read off its own two lines; none is added up from the others. */
-function measure({ s1, leg, normal, l1 }) {
-  return {
-    SS: between(s1, FORWARD),
-    PT: between(UP, leg),
-    PI: between(normal, mul(leg, -1)),
-    LL: between(s1, l1),
-  };
-}
 
 /** Turn the S1 plate about the hip axis until PT is `pt`; everything else stays. */
 function tiltPelvis(points, pt) {
@@ -77,29 +35,6 @@ function sound(points) {
 }
 
 // --- what is drawn: name -> polylines in the patient frame, first point repeated if closed -
-
-/** Points given in units of `axis` (first number) and of its left normal (second). */
-const inFrame = (origin, axis, shape) =>
-  shape.map(([a, b]) => add(origin, add(mul(axis, a), mul(left(axis), b))));
-
-const arc = (centre, radius, from, sweep) =>
-  Array.from({ length: 33 }, (_, i) => add(centre, mul(direction(from + (sweep * i) / 32), radius)));
-
-const closed = (line) => [...line, line[0]];
-
-/** A curve from p to q that leaves the chord to the left by `depth` of its length. */
-const bulge = (p, q, depth) =>
-  Array.from({ length: 9 }, (_, i) => add(mix(p, q, i / 8), mul(left(sub(q, p)), (depth * i * (8 - i)) / 16)));
-
-/** A curve through the points (Catmull-Rom). */
-function smooth(points) {
-  const at = (i) => points[Math.min(Math.max(i, 0), points.length - 1)];
-  const piece = (i, t) => [0, 1].map((k) => {
-    const [p, q, r, s] = [at(i - 1)[k], at(i)[k], at(i + 1)[k], at(i + 2)[k]];
-    return q + 0.5 * t * (r - p + t * (2 * p - 5 * q + 4 * r - s + t * (3 * (q - r) + s - p)));
-  });
-  return points.flatMap((_, i) => (i + 1 < points.length ? [0, 0.25, 0.5, 0.75].map((t) => piece(i, t)) : [at(i)]));
-}
 
 // Units: half an S1 plate (sacrum); 112ths of O-M at PT 12 (hip bone); mm (femur); half a body, down (arch).
 const SACRUM = [[-1, 0], [-1.4, -0.5], [-1.35, -1.1], [-1.6, -1.6], [-1.4, -2.2], [-1.45, -2.8], [-1.1, -3.5],
@@ -116,26 +51,6 @@ const ARCH = [[0, -0.35], [0.6, -0.5], [1, -0.25], [1.6, -0.05], [2.4, 0.25], [2
   [1.5, 0.75], [1.05, 0.85], [0.75, 0.55], [0.5, 0.1], [0, 0.1]];
 const PT_RANGE = [-40, 60]; // degrees that the slider and the sacrum can reach
 const HEAD = { near: 25, far: 22.5 }; // mm; a film shows the head nearer to the tube larger
-
-/** Plates of L5 to L1, [front, back] each, along a cubic from the S1 plate to the L1 plate. */
-function column({ s1, M, l1, L }) {
-  const reach = len(sub(L, M)), go = mul(left(unit(s1)), 0.95 * reach), come = mul(left(unit(l1)), 1.1 * reach);
-  const curve = Array.from({ length: 121 }, (_, i) => {
-    const t = i / 120, blend = t * t * (3 - 2 * t);
-    return add(mix(M, L, blend), add(mul(go, t * (1 - t) ** 2), mul(come, t * t * (t - 1))));
-  });
-  const run = [0];
-  for (let i = 1; i < curve.length; i++) run.push(run[i - 1] + len(sub(curve[i], curve[i - 1])));
-  const plate = (share) => {
-    const goal = share * run[120], i = Math.max(1, run.findIndex((r) => r >= goal));
-    const way = share === 1 ? left(l1) : sub(curve[i], curve[i - 1]);
-    const middle = mix(curve[i - 1], curve[i], (goal - run[i - 1]) / (run[i] - run[i - 1] || 1));
-    const half = (len(s1) * (1 - share) + len(l1) * share) / 2;
-    return [along(middle, right(way), half), along(middle, right(way), -half)];
-  };
-  const disc = 0.25; // of a level's height
-  return LEVELS.map((_, i) => ({ low: plate((i + disc) / 5), high: plate((i + 1) / 5) }));
-}
 
 function bones(points, { s1, M, O, leg }, levels) {
   const plates = [points.slice(0, 2), ...levels.flatMap(({ low, high }) => [low, high])];
@@ -220,20 +135,6 @@ function grips(points, { s1, M, O, l1, L }) {
 
 // --- the page ----------------------------------------------------------------------------
 
-function node(tag, attributes, parent, text) {
-  const drawn = parent instanceof SVGElement || tag === "svg";
-  const made = drawn ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  if (text !== undefined) made.textContent = text;
-  parent.append(made);
-  return made;
-}
-
-/** One decimal, a true minus, never "-0.0"; a dash where there is no angle. */
-function show(angle) {
-  return angle === null ? "–" : `${(Math.round(angle * 10) / 10 + 0).toFixed(1)}°`.replace("-", "−");
-}
-
 // The film is drawn in its own units, WIDE by HIGH: millimetres, or smaller for a larger set of landmarks.
 const WIDE = 260, HIGH = 388, MARGIN = 8;
 
@@ -245,7 +146,6 @@ function frame(landmarks, anterior) {
   return { x: (x0 + x1 - WIDE * k) / 2 + 10 * back * k, y: (y0 + y1 - (HIGH - 2) * k) / 2, k };
 }
 
-const hold = (value, low, high) => Math.min(Math.max(value, low), high);
 const inside = ([x, y]) => x > 0 && x < WIDE && y > 0 && y < HIGH;
 /** As much of `step` as leaves `p` on the film. */
 const within = (p, step) => [WIDE, HIGH].map((size, k) =>
@@ -296,7 +196,7 @@ function buildPanel(root) {
   }
   const identity = node("p", { class: "identity" }, panel);
   const label = node("label", {}, panel, "Turn the pelvis about the hip axis");
-  const slider = node("input", { type: "range", min: PT_RANGE[0], max: PT_RANGE[1], step: "any" }, label);
+  const turner = node("input", { type: "range", min: PT_RANGE[0], max: PT_RANGE[1], step: "any" }, label);
   const ends = node("span", { class: "ends", "aria-hidden": true }, label);
   for (const way of ["← forwards", "backwards →"]) node("span", {}, ends, way);
   const buttons = node("p", { class: "buttons" }, panel);
@@ -305,15 +205,14 @@ function buildPanel(root) {
   node("p", { class: "help" }, panel, "Drag a dot, or Tab to it and use the arrow keys (Shift: 10 mm). Drag the " +
     "sacrum to turn the pelvis. L1 stays where it is, as in someone who keeps the trunk upright: LL follows SS. " +
     "Not for clinical use.");
-  return { output, values, bars, identity, slider, mirror, reset };
+  return { output, values, bars, identity, turner, mirror, reset };
 }
 
 function render({ model, el }) {
   const first = { landmarks: model.get("landmarks"), anterior: model.get("anterior") };
-  const root = node("div", { class: "lumbo-pelvis" }, el);
-  node("style", {}, root, STYLE);
+  const root = shell(el, "posture");
   const { film, paths, texts, handles } = buildFilm(root);
-  const { output, values, bars, identity, slider, mirror, reset } = buildPanel(root);
+  const { output, values, bars, identity, turner, mirror, reset } = buildPanel(root);
   let view = frame(first.landmarks, first.anterior), dragging = false;
 
   /** The model's state, landmarks in film units. */
@@ -374,8 +273,8 @@ function render({ model, el }) {
     bars.PI.setAttribute("d", `M${x(0)} 55H${x(pi)}`);
     const added = PT === null || SS === null ? null : PT + SS;
     identity.textContent = `PT + SS = ${show(added)}; PI, measured on its own lines, is ${show(PI)}.`;
-    slider.value = pt;
-    slider.setAttribute("aria-valuetext", `PT ${show(PT)}, SS ${show(SS)}, PI ${show(PI)}`);
+    turner.value = pt;
+    turner.setAttribute("aria-valuetext", `PT ${show(PT)}, SS ${show(SS)}, PI ${show(PI)}`);
     mirror.textContent = `Mirror (patient faces ${anterior})`;
   }
 
@@ -391,48 +290,34 @@ function render({ model, el }) {
     if (sound(points)) keep(tiltPelvis(points, pt).map((p) => flip(p, anterior)));
   }
 
-  /** Follow one pointer from press to release; `move` gets where it was and is, on the film. */
-  function drag(target, move) {
-    const at = ({ clientX, clientY }) => {
-      const p = new DOMPoint(clientX, clientY).matrixTransform(film.getScreenCTM().inverse());
-      return [p.x, p.y];
-    };
-    // Chromium heeds touch-action on the svg only, not inside; the rest of the film must still scroll the page.
-    target.addEventListener("touchstart", (event) => event.preventDefault(), { passive: false });
-    target.addEventListener("pointerdown", (press) => {
-      if (press.button) return;
-      press.preventDefault();
-      target.focus();
-      target.setPointerCapture(press.pointerId);
-      dragging = true;
-      output.setAttribute("aria-busy", "true"); // a screen reader hears the result, not each step
-      const from = at(press), base = state();
-      target.onpointermove = (event) => event.pointerId === press.pointerId && move(base, from, at(event));
-      target.onlostpointercapture = () => {
-        target.onpointermove = target.onlostpointercapture = null;
+  /** Follow the hand on `target`: `move` gets the state at the press, and where it was and is, on the film. */
+  function drags(target, move) {
+    drag(film, target, {
+      begin: () => {
+        dragging = true;
+        output.setAttribute("aria-busy", "true"); // a screen reader hears the result, not each step
+        return state();
+      },
+      move,
+      end: () => {
         output.removeAttribute("aria-busy");
         dragging = false;
         draw();
-      };
+      },
     });
   }
 
-  const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
   handles.forEach((handle, i) => {
     const { moves } = HANDLES[i];
-    drag(handle, (base, from, to) => shift(base.landmarks, moves, sub(to, from)));
-    handle.addEventListener("keydown", (event) => {
-      if (!(event.key in ARROWS)) return;
-      event.preventDefault();
-      shift(state().landmarks, moves, mul(ARROWS[event.key], (event.shiftKey ? 10 : 1) / view.k));
-    });
+    drags(handle, (base, from, to) => shift(base.landmarks, moves, sub(to, from)));
+    arrows(handle, (step) => shift(state().landmarks, moves, mul(step, 1 / view.k)));
   });
-  drag(paths.sacrum, ({ landmarks, anterior }, from, to) => {
+  drags(paths.sacrum, ({ landmarks, anterior }, from, to) => {
     const { O, leg } = construct(landmarks.map((p) => flip(p, anterior)));
     const swung = between(sub(flip(from, anterior), O), sub(flip(to, anterior), O)) ?? 0;
     tilt(hold(between(UP, leg) + swung, ...PT_RANGE));
   });
-  slider.addEventListener("input", () => tilt(Number(slider.value)));
+  turner.addEventListener("input", () => tilt(Number(turner.value)));
   mirror.addEventListener("click", () => {
     const { landmarks, anterior } = state();
     keep(landmarks.map(([x, y]) => [WIDE - x, y]), anterior === "left" ? "right" : "left");
@@ -444,71 +329,7 @@ function render({ model, el }) {
     model.save_changes();
   });
 
-  const events = ["change:landmarks", "change:anterior"];
-  events.forEach((name) => model.on(name, draw));
-  draw();
-  return () => events.forEach((name) => model.off(name, draw));
+  return follow(model, ["landmarks", "anterior"], draw);
 }
-
-const DARK = `--ground: #14181d; --text: #e8e6e1; --quiet: #a9b0b8; --line: #8e98a3; --bone: #39414a; --edge: #a4afba;
-  --disc: #29323a; --soft: #232a31; --film: #0b0e11; --SS: #63b7f2; --PT: #ff9d5c; --PI: #e79be0; --LL: #56cfa4;`;
-const STYLE = `
-.lumbo-pelvis { --ground: #fbfaf7; --text: #22262b; --quiet: #5b636c; --line: #6b747d; --bone: #f0e6d0; --edge: #8c7d5f;
-  --disc: #dde2e3; --soft: #e9e3d6; --film: #f5f3ee; --SS: #0063a8; --PT: #b84a00; --PI: #9a2f8f; --LL: #00755a;
-  display: flex; flex-wrap: wrap; gap: 12px 24px; box-sizing: border-box; max-width: 780px; padding: 12px;
-  border-radius: 8px; background: var(--ground); color: var(--text); font: 15px/1.4 system-ui, sans-serif; }
-@media (prefers-color-scheme: dark) { html:not([data-theme]) body:not([data-jp-theme-light]) .lumbo-pelvis { ${DARK} } }
-:is(html[data-theme="dark"], html[theme="dark"], body[data-jp-theme-light="false"]) .lumbo-pelvis { ${DARK} }
-html .text_html:has(.lumbo-pelvis) { background: none !important; padding: 0 !important; }
-.lumbo-pelvis .film { flex: 1 1 min(300px, 100%); min-width: 0; max-width: 420px; height: auto;
-  border-radius: 6px; background: var(--film); user-select: none; -webkit-user-select: none; }
-.lumbo-pelvis .panel { flex: 1 1 min(250px, 100%); min-width: 0; align-self: center; }
-.lumbo-pelvis path { fill: none; stroke-linejoin: round; stroke-linecap: round; }
-.lumbo-pelvis .soft { fill: var(--soft); fill-rule: evenodd; }
-.lumbo-pelvis .disc { fill: var(--disc); }
-.lumbo-pelvis .bone { fill: var(--bone); stroke: var(--edge); stroke-width: 1.2; }
-.lumbo-pelvis .turn { cursor: grab; touch-action: none; outline: none; }
-.lumbo-pelvis .seam { stroke: var(--edge); stroke-width: 0.7; opacity: 0.6; pointer-events: none; }
-.lumbo-pelvis .head { stroke: var(--edge); stroke-width: 1.2; fill: var(--bone); fill-opacity: 0.45; }
-.lumbo-pelvis .part { fill-opacity: 0.22; pointer-events: none; }
-.lumbo-pelvis .part.SS { fill: var(--SS); }
-.lumbo-pelvis .part.PT { fill: var(--PT); }
-.lumbo-pelvis .reference { stroke: var(--line); stroke-width: 0.9; stroke-dasharray: 4 3; pointer-events: none; }
-.lumbo-pelvis .dotted { stroke-dasharray: 0.1 2.6; stroke-width: 1.3; }
-.lumbo-pelvis .plate { stroke: var(--text); stroke-width: 1.3; pointer-events: none; }
-.lumbo-pelvis .arc { stroke-width: 2.6; pointer-events: none; }
-.lumbo-pelvis .arc.SS { stroke: var(--SS); }
-.lumbo-pelvis .arc.PT { stroke: var(--PT); stroke-dasharray: 5 4; }
-.lumbo-pelvis .arc.PI { stroke: var(--PI); stroke-width: 4; }
-.lumbo-pelvis .arc.LL { stroke: var(--LL); stroke-dasharray: 0.1 4.4; stroke-width: 3; }
-.lumbo-pelvis text { font: 7.5px system-ui, sans-serif; fill: var(--quiet);
-  dominant-baseline: central; pointer-events: none; }
-.lumbo-pelvis .film .angle { font-size: 10.5px; font-weight: 650; paint-order: stroke;
-  stroke: var(--film); stroke-width: 3px; stroke-linejoin: round; }
-.lumbo-pelvis .sum .angle { font-size: 13px; font-weight: 650; }
-.lumbo-pelvis .angle.SS { fill: var(--SS); }
-.lumbo-pelvis .angle.PT { fill: var(--PT); }
-.lumbo-pelvis .angle.PI { fill: var(--PI); }
-.lumbo-pelvis .angle.LL { fill: var(--LL); }
-.lumbo-pelvis .handle { cursor: move; outline: none; }
-.lumbo-pelvis .handle circle { touch-action: none; }
-.lumbo-pelvis .hit { fill: transparent; }
-.lumbo-pelvis .dot { fill: var(--text); stroke: var(--ground); stroke-width: 1.4; }
-.lumbo-pelvis .handle:hover .dot { stroke: var(--SS); }
-.lumbo-pelvis .handle:focus-visible .dot { stroke: var(--SS); stroke-width: 4; r: 7px; }
-.lumbo-pelvis output { display: grid; gap: 2px; }
-.lumbo-pelvis .reading { display: grid; grid-template-columns: 30px 28px 1fr auto; align-items: center; }
-.lumbo-pelvis .reading svg { width: 24px; overflow: visible; }
-.lumbo-pelvis strong { font-size: 1.35em; font-variant-numeric: tabular-nums; }
-.lumbo-pelvis .sum { display: block; width: 100%; max-width: 300px; margin-top: 10px; }
-.lumbo-pelvis p { margin: 6px 0; }
-.lumbo-pelvis .identity, .lumbo-pelvis .help { font-size: 0.87em; color: var(--quiet); }
-.lumbo-pelvis label { display: block; margin-top: 10px; }
-.lumbo-pelvis input { display: block; width: 100%; height: 28px; margin: 0; accent-color: var(--PT); }
-.lumbo-pelvis .ends { display: flex; justify-content: space-between; font-size: 0.87em; color: var(--quiet); }
-.lumbo-pelvis button { min-height: 36px; margin: 2px 6px 2px 0; padding: 4px 12px; border: 1px solid var(--line);
-  border-radius: 6px; background: none; color: inherit; font: inherit; cursor: pointer; }
-.lumbo-pelvis :is(button, input):focus-visible { outline: 3px solid var(--SS); outline-offset: 2px; }
-`;
 
 export default { render };

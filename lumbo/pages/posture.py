@@ -1,56 +1,16 @@
-"""Living figures, with a kernel and without.  Taught in four_angles.
+"""The figure to drag: pelvis and lumbar spine from the side.  Taught in four_angles."""
 
-A figure is one ES module in ``lumbo/pages/static``.  In Jupyter, anywidget runs it and keeps its
-state in step with Python; in a rendered page the output's ``text/html`` runs the same
-module on a plain object, so that it lives from a file, with no kernel and no network.
-"""
-
-import json
-from importlib.resources import files
-from urllib.parse import quote
-
-import anywidget
 import numpy as np
-import traitlets
 
 from lumbo.angles import ANGLES, SIDES, hip_axis, lumbopelvic_angles, s1_midpoint
 from lumbo.errors import array, choice, require
+from lumbo.pages import living
 
-__all__ = ["STANDING_MM", "static_mount", "Pelvis"]
+__all__ = ["STANDING_MM", "Pelvis"]
 
 STANDING_MM = (  # a drawn patient who faces left: SS 39.4, PT 12.4, PI 51.8, LL 53.4 degrees
     (130.0, 220.0), (158.0, 197.0), (114.0, 28.0), (146.0, 36.0), (114.0, 322.0), (126.0, 314.0),
 )  # fmt: skip
-
-# What anywidget's model does, without a kernel.  The page's own scripts reach it as `.lumbo`.
-_MOUNT = """\
-(box => {
-  const {esm, state} = JSON.parse(box.querySelector("script").textContent), calls = {};
-  const model = box.lumbo = {
-    get: key => state[key],
-    set: (key, value) => { state[key] = value; (calls["change:" + key] ?? []).forEach(call => call()); },
-    on: (event, call) => { (calls[event] ??= []).push(call); },
-    off: (event, call) => { calls[event] = (calls[event] ?? []).filter(other => other !== call); },
-    save_changes: () => {},
-  };
-  const url = URL.createObjectURL(new Blob([esm], {type: "text/javascript"}));
-  const el = box.appendChild(document.createElement("div"));
-  import(url).then(module => module.default.render({model, el}))
-    .then(() => box.querySelector("figure").remove(), () => el.remove())
-    .finally(() => URL.revokeObjectURL(url));
-})(document.currentScript.parentElement)"""
-
-
-class _Checked(traitlets.TraitType):
-    """A trait that holds what `check` returns; `check` raises `InputError` before anything changes."""
-
-    def __init__(self, check):
-        super().__init__()
-        self.check = check
-        self.tag(sync=True)
-
-    def validate(self, obj, value):
-        return self.check(value)
 
 
 def _six_points(value) -> list[list[float]]:
@@ -66,19 +26,7 @@ def _known_side(value) -> str:
     return choice("anterior", value, SIDES)
 
 
-def static_mount(esm: str, state: dict, still: str) -> str:
-    """Return HTML that runs `esm` on `state` in any page; `still`, in HTML, stands there until it has run.
-
-    So it stays where scripts are off, are stripped from the page, or fail.
-    """
-    payload = json.dumps({"esm": esm, "state": state}).replace("<", "\\u003c")
-    return (
-        f'<div class="lumbo-static"><figure>{still}</figure>'
-        f'<script type="application/json">{payload}</script><script>{_MOUNT}</script></div>'
-    )
-
-
-class Pelvis(anywidget.AnyWidget):
+class Pelvis(living.Living):
     """Pelvis and lumbar spine from the side: drag six landmarks, read SS, PT, PI and LL.
 
     Parameters
@@ -102,9 +50,10 @@ class Pelvis(anywidget.AnyWidget):
     Pelvis(SS 39.4, PT 12.4, PI 51.8, LL 53.4; faces left)
     """
 
-    _esm = files("lumbo.pages").joinpath("static", "pelvis.js").read_text(encoding="utf-8")
-    landmarks = _Checked(_six_points)
-    anterior = _Checked(_known_side)
+    _esm = living.bundle("posture")
+    fields = ("landmarks", "anterior")
+    landmarks = living.Checked(_six_points)
+    anterior = living.Checked(_known_side)
 
     def __init__(self, landmarks=STANDING_MM, anterior: str | None = None):
         points = _six_points(landmarks)
@@ -122,14 +71,12 @@ class Pelvis(anywidget.AnyWidget):
         angles = ", ".join(f"{name} {value:.1f}" for name, value in zip(ANGLES, self.angles_deg, strict=True))
         return f"Pelvis({angles}; faces {self.anterior})"
 
-    def _repr_mimebundle_(self, **kwargs):
-        data, metadata = super()._repr_mimebundle_(**kwargs) or ({}, {})
-        state = {"landmarks": self.landmarks, "anterior": self.anterior}
-        data["text/html"] = static_mount(self._esm, state, _still(np.array(self.landmarks), self.anterior))
-        return data, metadata
+    def still(self) -> str:
+        """Return its lines, its angles, and what to do, as HTML."""
+        return _still(np.array(self.landmarks), self.anterior)
 
 
-# The still picture.  Not inline: Jupyter strips <svg> from a notebook that is not trusted, and leaves <img>.
+# The still picture.
 _WIDE, _HIGH, _LINE = 260, 388, 30  # of the film, and of the line of angles under it; as in pelvis.js
 _COLOURS = dict(zip(ANGLES, ("#0063a8", "#b84a00", "#9a2f8f", "#00755a")))
 _HEADS_MM = 25, 22.5  # radii of the near head and the far one
@@ -137,13 +84,11 @@ _CAPTION = "A still picture: to drag the points, the page must run scripts, and 
 
 
 def _still(points: np.ndarray, anterior: str) -> str:
-    """Return HTML that shows the figure without scripts: its lines, its angles, and what to do."""
     angles = lumbopelvic_angles(points, anterior)
     rounded = np.round(angles, 1) + 0.0  # never "-0.0"
     said = [f"{name} {value:.1f}°".replace("-", "−") for name, value in zip(ANGLES, rounded)]
-    picture = f"data:image/svg+xml,{quote(_drawing(points, anterior, said))}"
     words = f"Lumbar spine and pelvis from the side, facing {anterior}: {', '.join(said)}"
-    return f'<img src="{picture}" alt="{words}" width="{_WIDE}"><figcaption>{_CAPTION}</figcaption>'
+    return living.picture(_drawing(points, anterior, said), words, _WIDE, _CAPTION)
 
 
 def _drawing(points: np.ndarray, anterior: str, said: list[str]) -> str:

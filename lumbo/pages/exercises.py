@@ -1,0 +1,169 @@
+"""Questions that answer back: right, wrong with a hint, or not yet.  Taught in four_angles.
+
+The questions of a chapter stand in ``lumbo/pages/questions/SLUG.toml``, each with its right answer, the wrong ones that
+tempt and what to say to them.  `judge` here and ``judge`` in ``core.js`` give the same verdict: in a notebook and in a page
+without a kernel.
+"""
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import traitlets
+
+from lumbo import store
+from lumbo.angles import ANGLES
+from lumbo.errors import choice, text
+from lumbo.pages import living
+
+__all__ = ["KINDS", "Verdict", "chapters", "questions", "question", "judge", "check", "Exercise"]
+
+KINDS = {  # and what is said as long as there is no answer
+    "number": "Write a number, such as 3.2.",
+    "prediction": "Write a number, such as 3.2, before you look.",
+    "choice": "Choose one.",
+    "order": "Put them in order.",
+    "pose": "Move the figure.",
+}
+_FOLDER = files("lumbo.pages").joinpath("questions")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
+_OPENINGS = {"right": "Right.", "wrong": "Not quite.", "not yet": "Not yet.", "compared": ""}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is said to an answer; ``verdict`` is "right", "wrong", "not yet", or "compared" for a prediction."""
+
+    verdict: str
+    says: str
+
+    def __repr__(self) -> str:
+        return f"{_OPENINGS[self.verdict]} {self.says}".strip()
+
+
+def chapters() -> list[str]:
+    """List the slugs of the chapters that have questions."""
+    return sorted(
+        path.name.removesuffix(".toml") for path in _FOLDER.iterdir() if path.name.endswith(".toml")
+    )
+
+
+@cache
+def questions(chapter: str) -> dict[str, dict[str, Any]]:
+    """Read the questions of a chapter by their names, as they stand in its file, with ``ask`` and ``unit`` filled in."""
+    path = _FOLDER.joinpath(f"{choice('chapter', chapter, chapters())}.toml")
+    usual = {"unit": "", "decimals": 1, "hints": [], "otherwise": ""}
+    return {
+        name: usual | {"ask": KINDS[table["kind"]]} | table for name, table in store.read_toml(path).items()
+    }
+
+
+def question(name: str) -> dict[str, Any]:
+    """Return one question, called ``chapter.question``, or raise `InputError` with the names there are."""
+    chapter, _, own = text("name", name).partition(".")
+    return questions(chapter)[choice("question", own, questions(chapter))]
+
+
+def judge(question: dict[str, Any], answer) -> Verdict:
+    """Judge an answer to a question.
+
+    answer : a number, or a text that holds one, in the question's unit; for a choice the place of what is chosen, from
+        0; for an order the places in the order given; for a pose its angles by name, in degrees; None for no answer
+    """
+    kind, hints, otherwise = question["kind"], question["hints"], question["otherwise"]
+    if kind in ("number", "prediction"):
+        answer = _number(answer)
+    if answer is None:
+        return Verdict("not yet", question["ask"])
+    if kind == "prediction":
+        return _compared(question, answer)
+
+    def fits(asked) -> bool:
+        if kind == "number":
+            return _near(answer, asked["answer"], asked["tolerance"])
+        if kind == "pose":
+            goal = asked["answer"]
+            return all(
+                _near(answer[name], goal[name], question["tolerance"]) for name in ANGLES if name in goal
+            )
+        return answer == asked["answer"]
+
+    if fits(question):
+        return Verdict("right", question["right"])
+    return Verdict("wrong", next((hint["hint"] for hint in hints if fits(hint)), otherwise))
+
+
+def check(name: str, answer) -> Verdict:
+    """Judge an answer to the question called ``chapter.question``.
+
+    >>> check("four_angles.trade", None)
+    Not yet. Write a number, such as 3.2.
+    """
+    return judge(question(name), answer)
+
+
+class Exercise(living.Living):
+    """A question with a place for the answer, which is judged at once: with a kernel and without.
+
+    name : ``chapter.question``
+
+    ``answer`` holds what was answered, or None; it can be read and set.
+
+    Raises
+    ------
+    InputError
+        No question is called so.
+
+    Examples
+    --------
+    >>> Exercise("four_angles.trade")
+    Exercise(four_angles.trade: Not yet. Write a number, such as 3.2.)
+    """
+
+    _esm = living.bundle("exercises")
+    fields = ("name", "question", "answer")
+    name = traitlets.Unicode().tag(sync=True)
+    question = traitlets.Dict().tag(sync=True)
+    answer = traitlets.Any(None, allow_none=True).tag(sync=True)
+
+    def __init__(self, name: str):
+        super().__init__(name=name, question=question(name))
+
+    def check(self, answer=None) -> Verdict:
+        """Judge an answer, by default the one that was given on the page."""
+        return judge(self.question, self.answer if answer is None else answer)
+
+    def still(self) -> str:
+        """Return what to do where no script runs."""
+        return "<figcaption>Write your answer down; then open the solution below.</figcaption>"
+
+    def __repr__(self) -> str:
+        return f"Exercise({self.name}: {self.check()!r})"
+
+
+def _number(answer) -> float | None:
+    """A number, or a text that holds one ("−3,2°"), as a float; None where there is none."""
+    plain = (
+        str("" if answer is None or answer is ... else answer)
+        .strip()
+        .replace("\N{MINUS SIGN}", "-")
+        .replace(",", ".")
+    )
+    plain = re.sub(r"\s*[°%a-zA-Z²/]*$", "", plain)
+    return float(plain) if _NUMBER.fullmatch(plain) else None
+
+
+def _near(a: float, b: float, tolerance: float) -> bool:
+    return abs(a - b) <= tolerance + 1e-9
+
+
+def _compared(question, answer: float) -> Verdict:
+    off, places, unit = answer - question["answer"], question["decimals"], question["unit"]
+    said = f"It is {question['answer']:.{places}f}{unit}. ".replace("-", "\N{MINUS SIGN}")
+    if _near(off, 0, question["tolerance"]):
+        how = "That is as close as one can ask."
+    else:
+        how = f"You are {abs(off):.{places}f}{unit} too {'high' if off > 0 else 'low'}."
+    return Verdict("compared", f"{said}{how} {question['right']}")
