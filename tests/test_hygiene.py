@@ -113,8 +113,10 @@ def ends_no_line_with_a_semicolon(notebook):
 
 
 def is_short(notebook):
-    if len(notebook.cells) > CELLS:
-        yield f"{len(notebook.cells)} cells, more than {CELLS}"
+    ends = (i for i, cell in enumerate(notebook.cells) if re.search(r"(?m)^## Exercises", cell.source))
+    lesson = next(ends, len(notebook.cells))  # what comes after is asked, not read
+    if lesson > CELLS:
+        yield f"{lesson} cells before the exercises, more than {CELLS}"
     for cell in code_cells(notebook):
         if len(code_lines(cell)) > CODE_LINES and cell.source != BOOTSTRAP:
             yield f"cell {cell.id}: {len(code_lines(cell))} lines of code, more than {CODE_LINES}"
