@@ -33,7 +33,7 @@ _MOUNT = """\
   const url = URL.createObjectURL(new Blob([esm], {type: "text/javascript"}));
   const el = box.appendChild(document.createElement("div"));
   import(url).then(module => module.default.render({model, el}))
-    .then(() => { box.querySelector("figure").remove(); box.dataset.ready = ""; }, () => el.remove())
+    .then(() => { box.querySelector("figure").hidden = true; box.dataset.ready = ""; }, () => el.remove())
     .finally(() => URL.revokeObjectURL(url));
 })(document.currentScript.parentElement)"""
 
@@ -104,7 +104,7 @@ def bundle(name: str) -> str:
 def static_mount(esm: str, state: dict, still: str) -> str:
     """Return HTML that runs `esm` on `state` in any page; `still`, in HTML, stands there until it has run.
 
-    So it stays where scripts are off, are stripped from the page, or fail.
+    So it stays where scripts are off, are stripped from the page, or fail; and it is what is printed.
     """
     payload = json.dumps({"esm": esm, "state": state}).replace("<", "\\u003c")
     return (
