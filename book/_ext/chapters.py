@@ -1,8 +1,8 @@
 """Chapters are named by their slug: the name of their file without the number.
 
 ``[text](#four_angles)`` and ``{ref}`four_angles` `` lead to ``chNN_four_angles``, whatever NN is; without a text
-they show the chapter's title as far as the colon.  The page itself shows its number before its title.  So a
-chapter is put in between by renaming files.  A slug that no file has is a warning, like any unknown label.
+they show the chapter's title as far as the colon.  The page itself shows its number before its title; so do the
+contents, which end at the colon too.  So a chapter is put in between by renaming files.  A slug that no file has is a warning, like any unknown label.
 """
 
 import re
@@ -25,7 +25,19 @@ def name_and_number(app: Sphinx, page: nodes.document) -> None:
         title.insert(0, nodes.Text(f"{int(chapter['number'])}. "))
 
 
+def shorten(app: Sphinx, page: nodes.document) -> None:
+    """End the title of a chapter at its colon wherever the contents name it."""
+    docname = app.env.docname
+    if not CHAPTER.fullmatch(PurePosixPath(docname).name):
+        return
+    short = app.env.titles[docname].astext().partition(":")[0]
+    app.env.titles[docname] = nodes.title("", short)
+    entry = next(app.env.tocs[docname].findall(nodes.reference))
+    entry.children = [nodes.Text(short)]
+
+
 def setup(app: Sphinx) -> dict:
-    """Do this to each page that is read, before Sphinx collects the titles."""
+    """Do this to each page that is read, before Sphinx collects the titles and after it."""
     app.connect("doctree-read", name_and_number, priority=400)
+    app.connect("doctree-read", shorten, priority=600)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
