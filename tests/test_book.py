@@ -144,7 +144,9 @@ def test_a_chapter_shows_its_number_before_its_title(pages):
 
 
 def test_the_contents_name_a_chapter_as_far_as_its_colon(pages):
-    sidebar = BeautifulSoup(pages["index.html"].read_text(), "html.parser").select(".bd-sidebar-primary a[href*='/ch']")
+    sidebar = BeautifulSoup(pages["book/index.html"].read_text(), "html.parser").select(
+        ".bd-sidebar-primary a[href*='/ch']"
+    )
     titles = [link.get_text(strip=True) for link in sidebar]
     assert len(titles) > 8 and titles[0] == "1. The four angles"
     assert [title for title in titles if ":" in title or not re.match(r"\d+\. ", title)] == []

@@ -264,8 +264,19 @@ def test_sixty_poses_set_through_the_model(open_page):
 
 def test_where_scripts_run_the_still_picture_is_gone(open_page):
     page = open_page(Pelvis(), Pelvis())
-    page.wait_for_function("document.querySelectorAll('.lumbo-static figure').length == 0")
-    assert page.locator(".lumbo-static img").count() == 0
+    stills = page.locator(".lumbo-static > figure")
+    assert (
+        stills.count() == 2
+        and not stills.first.is_visible()
+        and page.locator(".lumbo-posture").first.is_visible()
+    )
+
+
+def test_what_is_printed_is_the_still_picture(open_page):
+    page = open_page(Pelvis())
+    page.emulate_media(media="print")
+    assert page.locator(".lumbo-static > figure img").is_visible()
+    assert not page.locator(".lumbo-posture").is_visible()
 
 
 @pytest.mark.parametrize("how", ["no scripts", "a broken module", "a module that fails half way"])
