@@ -9,7 +9,7 @@ READY     := $(VENV)/.ready
 BIN       := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help book test test-old test-lowest lint notebooks reproduce full claims sample gallery bench clean
+.PHONY: help book slides pdf worksheet test test-old test-lowest lint notebooks reproduce full claims sample gallery bench clean
 
 help:  ## Say what can be made
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -18,9 +18,19 @@ help:  ## Say what can be made
 	@echo "PIP_EXTRA (options for pip install, for example another package index; see README.md)"
 
 book: $(READY)  ## Build the book from the committed outputs; warnings are errors
-	rm -rf _build  # else a page that is not read again keeps its dead links, and no warning is given
+	rm -rf _build/html _build/.doctrees  # else a page that is not read again keeps its dead links, and no warning is given
 	$(BIN)/jupyter-book build . -W -n --keep-going
 	@echo "Open $(CURDIR)/_build/html/index.html"
+
+slides: $(READY)  ## Make slides of the chapters of part one, which open offline; into _build/slides
+	rm -rf _build/slides
+	$(BIN)/python -m book.printed.slides _build/slides
+
+pdf: book  ## Print part one to _build/part-one.pdf, and the worksheet and its key beside it; wants Chromium
+	$(BIN)/python -m book.printed.pages _build/html _build
+
+worksheet: $(READY)  ## Draw the worksheet and its key again; writes book/static/worksheet*.html
+	$(BIN)/python -m book.printed.worksheet book/static
 
 test: $(READY)  ## Run every test: units, properties, notebooks (nbval), the built book
 	$(BIN)/python -m pytest -n 2 --dist loadfile  # two at once, each file by one of them

@@ -1,4 +1,4 @@
-"""What several test files share: the checkout, a browser, and strict nbval in a folder of its own."""
+"""What several test files share: the checkout, the built book, a browser, and strict nbval in a folder of its own."""
 
 import os
 import shutil
@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from building import build
+from filelock import FileLock
 
 from lumbo.learning import augment
 
@@ -75,6 +77,26 @@ def browser():
         chromium = playwright.chromium.launch(executable_path=path, args=quiet)
         yield chromium
         chromium.close()
+
+
+@pytest.fixture(scope="session")
+def html(root, tmp_path_factory) -> Path:
+    """The folder of the built book, which all processes that test build once."""
+    base = tmp_path_factory.getbasetemp()
+    base = base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
+    done = base / "book-built"
+    with FileLock(base / "book.lock"):
+        if not done.exists():
+            (base / "book").mkdir()
+            done.write_text(str(build(ROOT, base / "book")))
+    return Path(done.read_text())
+
+
+@pytest.fixture(scope="session")
+def pages(html) -> dict[str, Path]:
+    """The built pages by name."""
+    found = {path.relative_to(html).as_posix(): path for path in sorted(html.rglob("*.html"))}
+    return {name: path for name, path in found.items() if not name.startswith("_static/")}
 
 
 @pytest.fixture(scope="session")

@@ -2,46 +2,18 @@
 
 import importlib.util
 import inspect
-import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from bs4 import BeautifulSoup
+from building import jupyter_book
 from limits import PAGE_BYTES
 
 import lumbo
 
 PHONE = {"width": 390, "height": 844}
-
-
-def jupyter_book(source: Path) -> subprocess.CompletedProcess:
-    """Build a book; what it describes may lie in its folder."""
-    program = "from jupyter_book.cli.main import main; main()"
-    command = [sys.executable, "-c", program, "build", str(source), "-W", "-n", "--keep-going"]
-    where = os.environ | {
-        "PYTHONPATH": os.pathsep.join(filter(None, [str(source), os.environ.get("PYTHONPATH")]))
-    }
-    return subprocess.run(command, env=where, capture_output=True, text=True)
-
-
-@pytest.fixture(scope="session")
-def pages(root, tmp_path_factory) -> dict[str, Path]:
-    """The built pages by name, from a copy that holds only what the book is made of."""
-    source = tmp_path_factory.mktemp("book")
-    for name in ("_config.yml", "_toc.yml"):
-        shutil.copy(root / name, source)
-    for name in ("book", "notebooks"):
-        shutil.copytree(root / name, source / name, ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
-    done = jupyter_book(source)
-    assert done.returncode == 0, done.stdout[-5000:] + done.stderr
-    html = source / "_build" / "html"
-    assert (html / "index.html").exists()
-    found = {path.relative_to(html).as_posix(): path for path in sorted(html.rglob("*.html"))}
-    return {name: path for name, path in found.items() if not name.startswith("_static/")}
 
 
 def undescribed_images(html: str) -> list[str]:
@@ -102,6 +74,20 @@ def test_every_page_is_small(pages):
 
 def test_every_page_works_offline_on_a_phone(pages, browser):
     assert complaints(pages, lambda page: problems_in_browser(browser, page)) == {}
+
+
+def test_a_dark_page_leaves_films_and_figures_their_greys(pages, browser):
+    """What a picture looks like on a dark page: no filter over it, in an output or in the text."""
+    context = browser.new_context(offline=True, color_scheme="dark")
+    for name in ("notebooks/ch05_four_hospitals.html", "book/gallery.html"):
+        page = context.new_page()
+        page.goto(pages[name].as_uri())
+        page.evaluate("document.documentElement.dataset.theme = 'dark'")
+        filters = page.locator(".bd-article img").evaluate_all(
+            "all => all.map(image => getComputedStyle(image).filter)"
+        )
+        assert filters and set(filters) == {"none"}, name
+    context.close()
 
 
 # The reference of the package: every room, and every name in it, without anybody listing them.

@@ -13,17 +13,20 @@ from lumbo import pages
 from lumbo.pages import living
 
 
-def write_payloads(app: Sphinx, error: Exception | None) -> None:
-    """Write the payloads of every living figure of the package."""
-    if error or app.builder.format != "html":
-        return
+def write(folder: Path) -> None:
+    """Write the payloads of every living figure of the package into a folder."""
     for room in pages.__all__:
         import_module(f"lumbo.pages.{room}")
-    folder = Path(app.outdir) / "_static" / "lumbo"
     folder.mkdir(parents=True, exist_ok=True)
     for figure in living.Living.__subclasses__():
         for name, make in figure.payloads.items():
             (folder / f"{name}.js").write_text(living.payload_script(name, make()), encoding="utf-8")
+
+
+def write_payloads(app: Sphinx, error: Exception | None) -> None:
+    """Write them where the pages look for them."""
+    if not error and app.builder.format == "html":
+        write(Path(app.outdir) / "_static" / "lumbo")
 
 
 def setup(app: Sphinx) -> dict:

@@ -1,16 +1,127 @@
 """The figure to drag: pelvis and lumbar spine from the side.  Taught in four_angles."""
 
+from base64 import b64encode
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from io import BytesIO
+from typing import Any, ClassVar
+
 import numpy as np
+import traitlets
 
 from lumbo.angles import ANGLES, SIDES, hip_axis, lumbopelvic_angles, s1_midpoint
-from lumbo.errors import array, choice, require
-from lumbo.pages import living
+from lumbo.errors import array, choice, number, require, truth
+from lumbo.indices import SCHWAB_BORDERS
+from lumbo.pages import exercises, living
 
-__all__ = ["STANDING_MM", "Pelvis"]
+__all__ = ["STANDING_MM", "PRESETS", "KNEES_DEG", "Preset", "Pelvis", "posed", "film"]
 
 STANDING_MM = (  # a drawn patient who faces left: SS 39.4, PT 12.4, PI 51.8, LL 53.4 degrees
     (130.0, 220.0), (158.0, 197.0), (114.0, 28.0), (146.0, 36.0), (114.0, 322.0), (126.0, 314.0),
 )  # fmt: skip
+KNEES_DEG = 40.0  # how far the thighs lean at most
+_SS, _PT, _PI, _LL = lumbopelvic_angles(np.array(STANDING_MM), "left").tolist()
+_UPRIGHT = "L1 stays where it was in the drawn patient"
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A pose by its angles in degrees, and where each number comes from; SS is PI − PT."""
+
+    title: str
+    pi: float
+    pt: float
+    ll: float
+    source: str
+
+    @property
+    def angles_deg(self) -> tuple[float, float, float, float]:
+        """SS, PT, PI, LL."""
+        return self.pi - self.pt, self.pt, self.pi, self.ll
+
+
+def _usual_ll(pi: float) -> float:
+    """LL that healthy adults of 39 years have at this PI: 10.1007/s00586-016-4702-2, 126 Japanese."""
+    return 32.9 + 0.60 * pi - 0.23 * 39
+
+
+_MEANS = (
+    "PI and PT: mean of this type, Laouissat 2018, n = 296; "
+    "LL: 32.9 + 0.60 PI − 0.23 age at 39 years, doi 10.1007/s00586-016-4702-2"
+)
+PRESETS = (
+    Preset("standing (drawn patient)", _PI, _PT, _LL, "drawn, no person"),
+    Preset("Roussouly type 2", 41.0, 10.0, _usual_ll(41.0), _MEANS),
+    Preset("Roussouly type 3", 53.0, 13.0, _usual_ll(53.0), _MEANS),
+    Preset("Roussouly type 4", 62.0, 12.0, _usual_ll(62.0), _MEANS),
+    Preset(
+        "retroverted",
+        _PI,
+        SCHWAB_BORDERS["PT"][1],
+        _LL - (SCHWAB_BORDERS["PT"][1] - _PT),
+        f"PI: the drawn patient; PT: border to “++”, Schwab 2012; LL: {_UPRIGHT}",
+    ),
+    Preset(
+        "flat back",
+        _PI,
+        22.0,
+        _PI - SCHWAB_BORDERS["PI-LL"][1],
+        "PI: the drawn patient; PT: mean of 178 adults before surgery for deformity, Schwab and Smith 2013; "
+        "LL: PI−LL at the border to “++”, Schwab 2012",
+    ),
+)
+
+
+def posed(pi_deg: float, pt_deg: float, ll_deg: float) -> list[list[float]]:
+    """Pose the drawn patient, facing left: landmarks in mm, (6, 2), with these angles and SS = PI − PT.
+
+    Hip axis, the middle of L1 and all lengths stay those of `STANDING_MM`.
+
+    >>> np.round(lumbopelvic_angles(np.array(posed(60, 20, 50)), "left"), 9).tolist()
+    [40.0, 20.0, 60.0, 50.0]
+    """
+    limits = {"pi_deg": pi_deg, "pt_deg": pt_deg, "ll_deg": ll_deg}
+    pi, pt, ll = (number(name, value, -180.0, 180.0) for name, value in limits.items())
+    points = np.array(STANDING_MM)
+    hips, leg = hip_axis(points), np.hypot(*(s1_midpoint(points) - hip_axis(points)))
+    middle = hips + leg * _towards(pt + 90)
+    return [
+        *_plate(middle, points[:2], pt - pi),
+        *_plate(points[2:4].mean(0), points[2:4], ll + pt - pi),
+        *points[4:].tolist(),
+    ]
+
+
+def _towards(bearing_deg: float) -> np.ndarray:
+    """The unit vector of a bearing, forward towards up, in an image whose patient faces left."""
+    return -np.array([np.cos(np.radians(bearing_deg)), np.sin(np.radians(bearing_deg))])
+
+
+def _plate(middle, like, bearing_deg: float) -> list[list[float]]:
+    """Front and back corner of a plate as long as `like`, whose front points to a bearing."""
+    half = np.hypot(*(like[0] - like[1])) / 2 * _towards(bearing_deg)
+    return [(middle + half).tolist(), (middle - half).tolist()]
+
+
+def film() -> dict:
+    """One synthetic patient on film: a JPEG, its landmarks in mm on the film, and the side that they face.
+
+    A healthy adult from the slot scanner of Fir, without metal, both femoral heads on the film.
+    """
+    from PIL import Image
+
+    from lumbo.films import hospitals  # with torch, which only a film needs
+
+    place, file = 1, BytesIO()
+    drawn = hospitals.draw(hospitals.hospital("fir"), "test", seed=1, chunk=0, long_side_px=512, n=place + 1)
+    pixels, pixel_mm = drawn.films[place], float(drawn.pixel_mm[place])
+    Image.fromarray(pixels).save(file, "JPEG", quality=90)
+    return {
+        "image": f"data:image/jpeg;base64,{b64encode(file.getvalue()).decode()}",
+        "size_mm": [pixels.shape[1] * pixel_mm, pixels.shape[0] * pixel_mm],
+        "landmarks": (drawn.landmarks_px[place] * pixel_mm).tolist(),
+        "anterior": "left",
+    }
 
 
 def _six_points(value) -> list[list[float]]:
@@ -26,6 +137,24 @@ def _known_side(value) -> str:
     return choice("anterior", value, SIDES)
 
 
+def _known_angles(value) -> list[str]:
+    """Return names of angles in their usual order."""
+    allowed = f"some of {', '.join(ANGLES)}"
+    require(isinstance(value, list | tuple), "shown", value, allowed)
+    require(all(name in ANGLES for name in value), "shown", value, allowed)
+    return [name for name in ANGLES if name in value]
+
+
+def _pose_to_reach(value) -> dict[str, Any] | None:
+    """Return a pose question with its name, or None; a page sends back the question itself."""
+    if value is None:
+        return None
+    name: Any = value.get("name") if isinstance(value, dict) else value
+    asked = exercises.question(name)
+    require(asked["kind"] == "pose", "goal", name, "a question whose kind is pose")
+    return {"name": name} | asked
+
+
 class Pelvis(living.Living):
     """Pelvis and lumbar spine from the side: drag six landmarks, read SS, PT, PI and LL.
 
@@ -35,14 +164,21 @@ class Pelvis(living.Living):
         Points in the order of `lumbo.angles.LANDMARKS`, millimetres, y down.
     anterior : {"left", "right"}, optional
         The side of the image that the patient faces; by default it is read from S1.
+    shown : list of names, optional
+        The angles whose lines are drawn at first, by default all four.
+    goal : str, optional
+        A pose to reach: ``chapter.question`` of a question whose kind is pose.  It asks for angles of
+        the drawn patient, so the landmarks must have theirs.
 
-    `landmarks` (a list of six [x, y]) and `anterior` can be read and set at any time: they
-    follow the reader's hand, and the figure follows them.
+    `landmarks` (a list of six [x, y]), `anterior`, `shown`, `upright` (whether L1 stays where it is when
+    the pelvis turns, or follows it), `knees` (degrees that the thighs lean) and `goal` can be read and set
+    at any time: they follow the reader's hand, and the figure follows them.
 
     Raises
     ------
     InputError
-        Landmarks that cannot be measured, or an unknown side; the figure stays as it was.
+        Landmarks that cannot be measured, an unknown side, angle or goal, knees beyond 0 to 40 degrees;
+        the figure stays as it was.
 
     Examples
     --------
@@ -51,21 +187,44 @@ class Pelvis(living.Living):
     """
 
     _esm = living.bundle("posture")
-    fields = ("landmarks", "anterior")
+    fields = ("landmarks", "anterior", "shown", "upright", "knees", "goal", "presets")
+    payloads: ClassVar[Mapping[str, Callable[[], dict]]] = {"posture-film": film}
     landmarks = living.Checked(_six_points)
     anterior = living.Checked(_known_side)
+    shown = living.Checked(_known_angles)
+    upright = living.Checked(lambda value: truth("upright", value))
+    knees = living.Checked(lambda value: number("knees", value, 0.0, KNEES_DEG))
+    goal = living.Checked(_pose_to_reach)
+    presets = traitlets.List(
+        [
+            asdict(preset) | {"landmarks": np.round(posed(preset.pi, preset.pt, preset.ll), 4).tolist()}
+            for preset in PRESETS
+        ]
+    ).tag(sync=True)
 
-    def __init__(self, landmarks=STANDING_MM, anterior: str | None = None):
+    def __init__(self, landmarks=STANDING_MM, anterior: str | None = None, *, shown=ANGLES, goal=None):
         points = _six_points(landmarks)
         if anterior is None:
             lumbopelvic_angles(points)  # refuses a vertical plate, whose side cannot be read
             anterior = "left" if points[0][0] < points[1][0] else "right"
-        super().__init__(landmarks=points, anterior=anterior)
+        super().__init__(landmarks=points, anterior=anterior, shown=shown, upright=True, knees=0.0, goal=goal)
+        allowed = "landmarks with the angles of STANDING_MM, for which goals are written"
+        require(goal is None or self._stands(), "landmarks", points, allowed)
 
     @property
     def angles_deg(self) -> np.ndarray:
         """SS, PT, PI, LL of the figure as it stands, shape (4,), degrees."""
         return lumbopelvic_angles(np.array(self.landmarks), self.anterior)
+
+    def check(self) -> exercises.Verdict:
+        """Judge the pose as it stands by the goal, or raise `InputError` where there is none."""
+        require(self.goal is not None, "goal", None, "a figure with a goal, such as four_angles.retrovert")
+        angles = None if self._stands() else dict(zip(ANGLES, self.angles_deg.tolist(), strict=True))
+        return exercises.judge(self.goal, angles)
+
+    def _stands(self) -> bool:
+        """Whether the angles are those of the drawn patient, whom nobody has moved."""
+        return bool((np.abs(self.angles_deg - (_SS, _PT, _PI, _LL)) < 0.05).all())
 
     def __repr__(self) -> str:
         angles = ", ".join(f"{name} {value:.1f}" for name, value in zip(ANGLES, self.angles_deg, strict=True))
@@ -77,7 +236,7 @@ class Pelvis(living.Living):
 
 
 # The still picture.
-_WIDE, _HIGH, _LINE = 260, 388, 30  # of the film, and of the line of angles under it; as in pelvis.js
+_WIDE, _HIGH, _LINE = 260, 388, 30  # of the film, and of the line of angles under it; as in posture.js
 _COLOURS = dict(zip(ANGLES, ("#0063a8", "#b84a00", "#9a2f8f", "#00755a")))
 _HEADS_MM = 25, 22.5  # radii of the near head and the far one
 _CAPTION = "A still picture: to drag the points, the page must run scripts, and in Jupyter be trusted."

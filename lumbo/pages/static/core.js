@@ -127,6 +127,17 @@ export function column({ s1, M, l1, L }) {
   return [0, 1, 2, 3, 4].map((i) => ({ low: plate((i + disc) / 5), high: plate((i + 1) / 5) }));
 }
 
+const SACRUM_SKETCH = [[-1, 0], [-1.45, -1.3], [-1.35, -2.7], [-0.6, -4.2], [0.6, -5.3], [0.75, -5], [0, -3.9], [-0.25, -2.5],
+  [0.15, -1.3], [1, 0]]; // in halves of the S1 plate
+
+/** L5 to L1 and the sacrum in few lines, for where the patient is drawn small: closed lines in the patient frame. */
+export function sketch(lines) {
+  return {
+    bodies: column(lines).map(({ low, high }) => closed([...low, high[1], high[0]])),
+    sacrum: [closed(smooth(inFrame(lines.M, mul(lines.s1, 0.5), SACRUM_SKETCH)))],
+  };
+}
+
 /** The `d` of a path through lines that `place` takes to the page. */
 export const path = (lines, place = (p) => p) =>
   lines.map((line) => `M${line.map((p) => place(p).map((v) => v.toFixed(2)).join(" ")).join("L")}`).join("");
@@ -240,6 +251,24 @@ export function keep(model, fields) {
   for (const [field, value] of Object.entries(fields)) model.set(field, value);
   model.save_changes();
 }
+
+/** What a page remembers of its reader, as far as the browser lets it. */
+export const memory = {
+  get(name) {
+    try {
+      return JSON.parse(localStorage.getItem(`lumbo.${name}`));
+    } catch {
+      return null;
+    }
+  },
+  set(name, value) {
+    try {
+      localStorage.setItem(`lumbo.${name}`, JSON.stringify(value));
+    } catch {
+      // a page from a file may not remember
+    }
+  },
+};
 
 // --- data on demand: from the kernel, or from a file of the book ----------------------------
 

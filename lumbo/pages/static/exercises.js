@@ -1,26 +1,8 @@
 // A question with a place for the answer.  Taught in four_angles.
 
-import { button, follow, judge, keep, node, read, shell } from "./core.js";
+import { button, follow, judge, keep, memory, node, read, shell } from "./core.js";
 
 const OPENINGS = { right: "✓ Right.", wrong: "✗ Not quite.", "not yet": "Not yet.", compared: "" };
-
-/** What a page remembers of its reader, as far as the browser lets it. */
-const memory = {
-  get(name) {
-    try {
-      return JSON.parse(localStorage.getItem(`lumbo.${name}`));
-    } catch {
-      return null;
-    }
-  },
-  set(name, answer) {
-    try {
-      localStorage.setItem(`lumbo.${name}`, JSON.stringify(answer));
-    } catch {
-      // a page from a file may not remember
-    }
-  },
-};
 
 /** A field for a number; hands on what was written. */
 function numberField(form, question) {
@@ -90,7 +72,7 @@ const FIELDS = { number: numberField, prediction: numberField, choice: choiceFie
 
 function render({ model, el }) {
   const root = shell(el, "exercises"), question = model.get("question"), name = model.get("name");
-  const form = node("form", { "aria-label": "Your answer" }, root);
+  const form = node("form", {}, root);
   const field = FIELDS[question.kind](form, question, name);
   node("button", { type: "submit" }, form, question.kind === "prediction" ? "Compare" : "Check");
   const says = node("p", { class: "says", role: "status" }, root);
