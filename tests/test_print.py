@@ -323,6 +323,22 @@ def test_the_sheets_fit_both_papers_at_true_scale(root, browser, tmp_path):
             view.close()
 
 
+def test_the_guide_names_sections_and_exercises_that_there_are(root, chapters):
+    there = "\n".join(
+        c.source for one in chapters for c in nbformat.read(one, 4).cells if c.cell_type == "markdown"
+    )
+    named = {
+        *re.findall(r"^## (.+)$", there, re.MULTILINE),
+        *re.findall(r"^\*\*\d+\. ([^*]+)\*\*", there, re.MULTILINE),
+    }
+    named |= {name.rstrip(".") for name in named}
+    guide = (root / "book" / "instructors.md").read_text()
+    tables = "\n".join(line for line in guide.splitlines() if line.startswith("|"))
+    quoted = {one for one in re.findall(r"(?<!\*)\*([^*|]+)\*(?!\*)", tables) if one[0].isupper()}
+    assert len(quoted) > 25
+    assert quoted - named == set()
+
+
 def test_printing_is_pinned_and_listed(root):
     makefile, readme = (root / "Makefile").read_text(), (root / "README.md").read_text()
     for target in ("slides", "pdf", "worksheet"):

@@ -32,6 +32,7 @@ SOLUTION = re.compile(r"(<details>\s*<summary>.*?</details>)", re.DOTALL)
 STYLE = re.compile(r"<style.*?</style>", re.DOTALL)
 SENTENCE = re.compile(r"(?<=[.?!:])(?:\*{1,2})?\s+(?=[A-ZÀ-Þ*`$\"“(])")
 BOLD = re.compile(r"\*\*.+?\*\*", re.DOTALL)
+ASKED = ("Exercises", "Three questions")  # sections in which a paragraph that begins in bold asks
 MOST_KEYS, MOST_ROWS = 3, 8  # sentences on a slide, rows of a table on it
 PICTURES = ("image/svg+xml", "image/png", "image/jpeg")
 
@@ -171,7 +172,7 @@ def _read_text(made: list[Slide], text: str, how: str) -> None:
             )
             if kind == "heading" or exercise:
                 _say(made, parts, how)
-                title = "Exercises" if exercise else source.lstrip("# ").strip()
+                title = made[-1].title if exercise else source.lstrip("# ").strip()
                 made.append(Slide(title, kind="section" if made else "title"))
                 parts = []
             if kind != "heading":
@@ -194,7 +195,7 @@ def _say(made: list[Slide], parts: list[tuple[str, str]], how: str) -> None:
         made.append(Slide(last.title, text))
     elif last.title in ("What we learnt", "What to remember"):
         last.above = [p for kind, p in parts if kind in ("bullet_list", "ordered_list")] or keys(parts)
-    elif last.title == "Exercises":
+    elif last.title in ASKED:
         last.above += text
     elif last.figure:
         last.below = last.below or keys(parts)[:1]
@@ -206,7 +207,7 @@ def _say(made: list[Slide], parts: list[tuple[str, str]], how: str) -> None:
 def _read_code(made: list[Slide], cell, asked: bool) -> None:
     """Put a cell's figures on the last slide, or on new ones; where a section has none so far, what the cell found."""
     last, drawn = made[-1], list(figures(cell))
-    if asked and last.notes and last.title != "Exercises":  # the question is the paragraph before, all of it
+    if asked and last.notes and last.title not in ASKED:  # the question is the paragraph before, all of it
         question = blocks(last.notes[-1])[-1][1]
         if last.figure:
             made.append(last := Slide(last.title))

@@ -1,4 +1,4 @@
-"""The figure of a population: means, SDs and correlations as spines, and regression to the mean.  Taught in population."""
+"""The figure of a population: means and correlations as spines.  Taught in population."""
 
 import numpy as np
 import traitlets
@@ -18,7 +18,7 @@ _AXES = ("PT", "LL")  # what stands against PI
 
 
 def allowed(r, k: int) -> tuple[float, float]:
-    """Return the least and the largest value, in hundredths, that correlation `k` may have beside the other two.
+    """Return the least and largest value, in hundredths, of correlation `k` beside the other two.
 
     Three correlations can occur together only where no mixture of the three angles has a negative variance.
 
@@ -32,7 +32,7 @@ def allowed(r, k: int) -> tuple[float, float]:
 
 
 def cohort_table() -> dict[str, dict]:
-    """Return what ``data_synth/cohorts.toml`` says of PT, PI, LL, and of the correlations in `PAIRS`, by cohort."""
+    """Return what ``data_synth/cohorts.toml`` says of PT, PI, LL and the `PAIRS`, by cohort."""
     table = {}
     for name in populations.cohort_names():
         who = populations.cohort(name)
@@ -174,7 +174,7 @@ class Population(living.Living):
 
 
 def _root(matrix: np.ndarray) -> np.ndarray:
-    """Return the Cholesky root of a correlation matrix (3, 3); at the edge of what is allowed, its last part is 0."""
+    """Return the Cholesky root of a correlation matrix (3, 3), also of one at the edge of what is allowed."""
     first, second, third = matrix[:, 0], np.zeros(3), np.zeros(3)
     second[1] = np.sqrt(1 - first[1] ** 2)
     second[2] = (matrix[2, 1] - first[2] * first[1]) / second[1]
@@ -186,8 +186,8 @@ def _root(matrix: np.ndarray) -> np.ndarray:
 _WIDE, _HIGH, _LEFT, _DOWN = 380, 330, 44, 34  # of the picture, and the room for the axes
 _PI, _OTHER = (10.0, 110.0), {"LL": (-10.0, 120.0), "PT": (-40.0, 70.0)}  # degrees shown; as in crowd.js
 _CAPTION = (
-    "A still picture of 400 patients made by numbers, purple those of a PI of {:g}° or more: to move means, SDs and "
-    "correlations, the page must run scripts, and in Jupyter be trusted. Not for clinical use."
+    "A still picture of 400 patients made by numbers, purple those of a PI of {:g}° or more: to move means, SDs "
+    "and correlations, the page must run scripts, and in Jupyter be trusted. Not for clinical use."
 )
 
 

@@ -206,7 +206,7 @@ class Hospitals(living.Living):
         """Return the six rooms, or the five amounts of the factor, in one picture, as HTML."""
         if self.factor:
             title = variety.factors()[self.factor]["title"]
-            seen = {
+            seen: dict[str, tuple] = {
                 f"{amount:+d} SD" if amount else "the mean": (HOME, self.factor, amount) for amount in AMOUNTS
             }
             words, say = f"One patient and one factor, {title}", ""

@@ -69,7 +69,7 @@ class ErrorCloud(living.Living):
     landmarks : array-like, shape (6, 2), optional
         The patient: points in the order of `lumbo.angles.LANDMARKS`, millimetres, y down, facing left.
     slip_mm : four numbers, optional
-        SD of a slip in x and in y: front corner of S1, back corner of S1, corners of L1, centres of the heads.
+        SD of a slip in x and in y: front corner of S1, back corner, corners of L1, centres of the heads.
     steeper_deg : float, optional
         The habit: by how much the rater draws the S1 plate too steep.
     stretch : float, optional
@@ -165,8 +165,8 @@ _HALF = 130  # from there to the end of a strip
 _ENDS = (2, 5, 10, 15, 20, 30, 45, 90, 180)  # degrees at the end of a strip; as in slips.js
 _COLOURS = dict(zip(ANGLES, ("#0063a8", "#b84a00", "#9a2f8f", "#00755a")))
 _CAPTION = (
-    "A still picture of 200 measurements: to change the rater and to drag the marks, the page must run scripts, "
-    "and in Jupyter be trusted. Not for clinical use."
+    "A still picture of 200 measurements: to change the rater and to drag the marks, the page must run "
+    "scripts, and in Jupyter be trusted. Not for clinical use."
 )
 
 

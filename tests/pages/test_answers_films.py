@@ -362,7 +362,7 @@ def what_averages_out():
     """Which part of the mean error of Cedar's rater is small after many films."""
     habit = replace(CEDAR, rater=replace(CEDAR.rater, steeper_deg=0.0))
     slips, both = (abs(rated_off(where)[:, 0].mean()) for where in (habit, CEDAR))
-    return "the part from his slips" if slips < 0.1 < 0.6 < both else ""
+    return "the part from the slips" if slips < 0.1 < 0.6 < both else ""
 
 
 def order_by(value, question):

@@ -389,13 +389,14 @@ def test_impossible_correlations_are_refused_in_words(open_page):
     moves = [[int(rng.integers(3)), round(rng.uniform(-1, 1), 2)] for _ in range(300)]
     found = page.evaluate(
         """moves => {
-            const box = document.querySelector('.lumbo-static'), sliders = box.querySelectorAll('.tied input');
+            const box = document.querySelector('.lumbo-static');
+            const sliders = box.querySelectorAll('.tied input'), refused = box.querySelector('.refused');
             return moves.map(([k, value]) => {
                 const before = box.lumbo.get('r');
                 sliders[k].value = value;
                 sliders[k].dispatchEvent(new Event('input', {bubbles: true}));
                 sliders[k].dispatchEvent(new Event('change', {bubbles: true}));
-                return [before, box.lumbo.get('r'), sliders[k].value, box.querySelector('.refused').textContent];
+                return [before, box.lumbo.get('r'), sliders[k].value, refused.textContent];
             });
         }""",
         moves,

@@ -49,7 +49,8 @@ const other = (anterior) => (anterior === "left" ? "right" : "left");
 const wrapped = (deg) => ((deg + 540) % 360) - 180;
 const changes = (angles, before) => Object.fromEntries(ANGLES.map((name) =>
   [name, angles[name] === null || before[name] === null ? null : wrapped(angles[name] - before[name])]));
-const alike = (angles, others, within) => Object.values(changes(angles, others)).every((by) => by !== null && Math.abs(by) < within);
+const alike = (angles, others, within) =>
+  Object.values(changes(angles, others)).every((by) => by !== null && Math.abs(by) < within);
 
 // --- what is said of a pose: as lumbo.indices has it ----------------------------------------
 
@@ -244,7 +245,8 @@ const clear = (box, others) => !others.some((other) => overlap(box, other));
 
 /** The box within `reach` of `at`, the nearest that is free of `taken` and, among the first, of `avoided`; or none. */
 function freeBox(at, size, reach, taken, avoided) {
-  const boxes = AROUND.filter((step) => len(step) <= reach).map((step) => boxAt(add(at, step), size)).filter((box) => clear(box, taken));
+  const boxes = AROUND.filter((step) => len(step) <= reach).map((step) => boxAt(add(at, step), size))
+    .filter((box) => clear(box, taken));
   return boxes.slice(0, 120).find((box) => clear(box, avoided)) ?? boxes[0];
 }
 
@@ -419,7 +421,8 @@ function buildSum(panel) {
     bars.PT.setAttribute("d", `M${x(0)} 11H${x(pt)}`);
     bars.SS.setAttribute("d", `M${x(pt)} 33H${x(pt + ss)}`);
     bars.PI.setAttribute("d", `M${x(0)} 55H${x(pi)}`);
-    identity.textContent = `PT + SS = ${show(PT === null || SS === null ? null : PT + SS)}; PI, measured on its own lines, is ${show(PI)}.`;
+    const added = PT === null || SS === null ? null : PT + SS;
+    identity.textContent = `PT + SS = ${show(added)}; PI, measured on its own lines, is ${show(PI)}.`;
   };
 }
 
@@ -435,7 +438,8 @@ function buildPresets(panel, presets, act) {
     const found = stated.findIndex((each) => alike(each, angles, 0.02));
     box.hidden = !usable;
     select.value = found < 0 ? "" : found;
-    note.textContent = found < 0 ? "" : `${ANGLES.map((name) => `${name} ${show(stated[found][name])}`).join(", ")}. Source: ${presets[found].source}.`;
+    const said = (i) => ANGLES.map((name) => `${name} ${show(stated[i][name])}`).join(", ");
+    note.textContent = found < 0 ? "" : `${said(found)}. Source: ${presets[found].source}.`;
   };
 }
 
@@ -446,8 +450,8 @@ function buildBody(panel, act) {
   const label = node("label", { class: "check" }, box), upright = node("input", { type: "checkbox" }, label);
   node("span", {}, label, "Keep the trunk upright (else the spine follows)");
   upright.addEventListener("change", () => act({ upright: upright.checked }));
-  const bend = slider(box, { label: "Bend the knees: thighs lean by", min: 0, max: 40, step: 1, value: 0, format: (v) => show(v, 0),
-    act: (knees) => act({ knees }) });
+  const bend = slider(box, { label: "Bend the knees: thighs lean by", min: 0, max: 40, step: 1, value: 0,
+    format: (v) => show(v, 0), act: (knees) => act({ knees }) });
   const sketch = node("svg", { class: "person", viewBox: "-78 -162 156 166", role: "img" }, box), paths = {};
   for (const name of ["ground", "limbs", "pelvis", "head"]) paths[name] = node("path", { class: name }, sketch);
   paths.ground.setAttribute("d", "M-50 1H50");
@@ -463,7 +467,8 @@ function buildBody(panel, act) {
 }
 
 const NO_FILM = "The film comes with the book, or with a running kernel.";
-const ON_FILM = "A synthetic patient from the slot scanner of Fir; its six points are exact, the circles of the heads are not. Lines move, the film stays.";
+const ON_FILM = "A synthetic patient from the slot scanner of Fir; its six points are exact, the circles of the heads " +
+  "are not. Lines move, the film stays.";
 
 function render({ model, el }) {
   const get = (field) => model.get(field);
@@ -494,8 +499,8 @@ function render({ model, el }) {
   button(buttons, "Reset", () => startFrom(radiograph ?? home));
   const filmButton = button(buttons, "Show on a film", () => (radiograph ? hideFilm() : showFilm()));
   const filmNote = node("p", { class: "note", role: "status" }, panel);
-  node("p", { class: "help" }, panel, "Drag a handle or the sacrum, or Tab to a handle and use the arrow keys (1 mm or 1°; with Shift 10). " +
-    "Not for clinical use.");
+  node("p", { class: "help" }, panel, "Drag a handle or the sacrum, or Tab to a handle and use the arrow keys " +
+    "(1 mm or 1°; with Shift 10). Not for clinical use.");
 
   /** The model's state, landmarks in film units. */
   const state = () => ({ landmarks: toFilm(view, get("landmarks")), anterior: get("anterior") });
@@ -510,7 +515,8 @@ function render({ model, el }) {
     if (!dragging) aim();
     const { landmarks, anterior } = state(), goal = get("goal");
     const points = landmarks.map((p) => flip(p, anterior)), lines = construct(points), angles = measure(lines);
-    const by = changes(angles, anglesOf(start.landmarks, start.anterior)), moved = Object.values(by).some((d) => Math.abs(d) >= 0.05);
+    const by = changes(angles, anglesOf(start.landmarks, start.anterior));
+    const moved = Object.values(by).some((d) => Math.abs(d) >= 0.05);
     drawFilm(points, lines, angles, anterior);
     drawNumbers(angles, moved ? by : {});
     drawToggles(get("shown"));
