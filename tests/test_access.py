@@ -26,6 +26,9 @@ def read(browser):
         view.goto(page.as_uri(), wait_until="load", timeout=120_000)
         view.wait_for_function(TYPESET, timeout=120_000)
         view.wait_for_function(LIVES, timeout=120_000)
+        view.add_style_tag(
+            content="* { transition: none !important }"
+        )  # colours on their way are none of ours
         return view
 
     yield read
@@ -47,7 +50,9 @@ def seen_otherwise(view, theme: str, size: tuple[int, int]) -> None:
     view.set_viewport_size(dict(zip(("width", "height"), size)))
     view.evaluate("theme => { document.documentElement.dataset.theme = theme }", theme)
     view.evaluate("document.querySelectorAll('article details').forEach(one => { one.open = true })")
-    view.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    view.wait_for_timeout(
+        600
+    )  # the theme looks again at what scrolls a third of a second after a change of size
 
 
 def everywhere(view) -> dict[str, list[str]]:

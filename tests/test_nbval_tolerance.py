@@ -333,6 +333,20 @@ PASSING = {
     "stream order free": cell("print(1.05); display(2.05)", shown(plain="2.15"), printed("1.15\n"), **NEAR),
     "exactly equal": cell("print('MAE 4.05')", printed("MAE 4.05\n"), **EXACT),
     "stderr appears": cell("import sys; _ = sys.stderr.write('warned')"),
+    "another picture in html": cell(
+        "from IPython.display import HTML; display(HTML('<img src=\"data:image/png;base64,BB==\"><b>1.0</b>'))",
+        shown(
+            html='<img src="data:image/png;base64,AA=="><b>1.0</b>',
+            plain="<IPython.core.display.HTML object>",
+        ),
+    ),
+    "another drawing": cell(
+        "from IPython.display import SVG; display(SVG('<svg xmlns=\"http://www.w3.org/2000/svg\"/>'))",
+        new_output(
+            "display_data",
+            data={"image/svg+xml": "<svg/>", "text/plain": "<IPython.core.display.SVG object>"},
+        ),
+    ),
     "stderr is missing": cell("print(1.05)", printed("warned", "stderr"), printed("1.06\n")),
 }
 FAILING = {
@@ -364,6 +378,13 @@ FAILING = {
             "display(HTML('<b class=\"w8\">1.0</b>'))",
             shown(html='<b class="w9">1.0</b>', plain="<IPython.core.display.HTML object>"),
             **NEAR,
+        ),
+    ),
+    "a picture more in html": (
+        "BB==",
+        cell(
+            'display(HTML(\'<img src="data:image/png;base64,AA=="><img src="data:image/png;base64,BB==">\'))',
+            shown(html='<img src="data:image/png;base64,AA==">', plain="<IPython.core.display.HTML object>"),
         ),
     ),
     "exception": ("ZeroDivisionError", cell("1 / 0", **NEAR)),

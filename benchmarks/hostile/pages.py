@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 from functools import partial
+from typing import Annotated, Literal
 
+import numpy as np
 import pandas as pd
 from hostile.doors import (
     MORE_FIELDS,
@@ -16,7 +18,8 @@ from hostile.world import here
 from lumbo.errors import InputError
 from lumbo.experiment import jobs
 from lumbo.learning.training import Check
-from lumbo.pages import figures, posture
+from lumbo.pages import crowd, darkroom, exercises, figures, marking, posture, scanners, slips
+from lumbo.specs import Range
 
 
 def page_doors() -> Iterator[Door]:
@@ -87,4 +90,65 @@ def page_doors() -> Iterator[Door]:
     )
 
 
-ROOMS = (page_doors,)
+def living_doors() -> Iterator[Door]:
+    """Figures that live beside the pelvis, and questions."""
+
+    def posed(pi_deg, pt_deg, ll_deg):
+        return np.array(posture.posed(pi_deg, pt_deg, ll_deg))
+
+    yield asks(
+        posed,
+        {"pi_deg": 50.0, "pt_deg": 10.0, "ll_deg": 45.0},
+        "pages.posture.posed",
+        hints=dict.fromkeys(("pi_deg", "pt_deg", "ll_deg"), Annotated[float, Range(-180, 180)]),
+    )
+    yield asks(marking.sample, {"film": 1}, hints={"film": Annotated[int, Range(0, 9)]})
+    yield asks(
+        lambda **fields: slips.ErrorCloud(**fields).errors_deg,
+        {"landmarks": STANDING, "steeper_deg": 3.0, "stretch": 1.1, "seed": 4},
+        "pages.slips.ErrorCloud",
+        hints={
+            "steeper_deg": Annotated[float, Range(-30, 30)],
+            "stretch": Annotated[float, Range(0.8, 1.25)],
+            "seed": Annotated[int, Range(0, 2**31)],
+        },
+    )
+    yield asks(
+        lambda **fields: crowd.Population(**fields).angles_deg,
+        {"cohort": "healthy_adults", "above_deg": 60.0, "versus": "PT", "seed": 4},
+        "pages.crowd.Population",
+        hints={
+            "cohort": Literal["healthy_adults"],
+            "above_deg": Annotated[float, Range(0, 130)],
+            "versus": Literal["PT"],
+            "seed": Annotated[int, Range(0, 2**31)],
+        },
+    )
+    yield asks(
+        lambda **fields: darkroom.Film(**fields).settings,
+        {"room": "aspen", "line_px": 200, "photons": 300.0, "gamma": 1.5},
+        "pages.darkroom.Film",
+        hints={
+            "room": Literal["aspen"],
+            "line_px": Annotated[int, Range(0, 511)],
+            "photons": Annotated[float, Range(10, 1e6)],
+            "gamma": Annotated[float, Range(0.5, 5)],
+        },
+    )
+    yield asks(
+        lambda **fields: repr(scanners.Hospitals(**fields)),
+        {"room": "aspen", "factor": "bone.young", "amount": 1},
+        "pages.scanners.Hospitals",
+        hints={
+            "room": Literal["aspen"],
+            "factor": Literal["bone.young"],
+            "amount": Annotated[int, Range(-2, 2)],
+        },
+        spared={"factor": {"None"}},
+    )
+    yield asks(
+        exercises.question, {"name": "four_angles.trade"}, hints={"name": Literal["four_angles.trade"]}
+    )
+
+
+ROOMS = (page_doors, living_doors)

@@ -2,13 +2,13 @@
 
 figures : arrays become figures of matplotlib
 living : what living figures share: with a kernel and without, data on demand
-posture : `Pelvis`, a patient to turn and to drag
-marking : `Measure`, a film to put six points on
-slips : `ErrorCloud`, what millimetres at a corner do to degrees
-crowd : `Population`, means and correlations as spines
-darkroom : `Film`, what exposure and processing do to one patient's film
-scanners : `Hospitals`, one patient in every room, and one factor of variety at a time
-exercises : `Exercise`, a question that says right, wrong with a hint, or not yet
+exercises : a question that says right, wrong with a hint, or not yet: `Exercise`
+posture : a patient to turn and to drag: `Pelvis`
+marking : a film to put six points on: `Measure`
+slips : what millimetres at a corner do to degrees: `ErrorCloud`
+crowd : means and correlations as spines: `Population`
+darkroom : what exposure and processing do to one patient's film: `Film`
+scanners : one patient in every room, and one factor of variety at a time: `Hospitals`
 """
 
 from lumbo import _doors
@@ -16,21 +16,21 @@ from lumbo import _doors
 __all__ = [
     "figures",
     "living",
+    "exercises",
     "posture",
     "marking",
     "slips",
     "crowd",
     "darkroom",
     "scanners",
-    "exercises",
 ]
 _doors.open_door(
     __name__,
+    Exercise="exercises",
     Pelvis="posture",
     Measure="marking",
     ErrorCloud="slips",
     Population="crowd",
     Film="darkroom",
     Hospitals="scanners",
-    Exercise="exercises",
 )

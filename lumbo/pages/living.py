@@ -1,6 +1,6 @@
 """What living figures have in common: with a kernel and without, and data on demand.  Taught in four_angles.
 
-A figure is one ES module and one style sheet in ``lumbo/pages/static``, on top of ``core.js`` and ``core.css``.
+A figure is one ES module and one style sheet in ``lumbo/pages/static``, on top of ``core`` and ``geometry``.
 In Jupyter, anywidget runs it and keeps its state in step with Python; in a rendered page the output's
 ``text/html`` runs the same module on a plain object, so that it lives from a file, with no kernel and no network.
 What is too large for an output is asked for when it is needed: from the kernel, or from a file of the book.
@@ -37,7 +37,8 @@ _MOUNT = """\
     .finally(() => URL.revokeObjectURL(url));
 })(document.currentScript.parentElement)"""
 
-_IMPORT = re.compile(r'^import \{[^}]*\} from "\./core\.js";\n', re.MULTILINE)
+_IMPORT = re.compile(r'^import \{[^}]*\} from "\./(\w+)\.js";\n', re.MULTILINE)
+_COMMENT = re.compile(r"^\s*(//.*\n|/\*(.|\n)*?\*/\n)|^\s+|\s+//\s.*$", re.MULTILINE)
 _STATIC = files("lumbo.pages").joinpath("static")
 
 
@@ -93,12 +94,16 @@ class Living(anywidget.AnyWidget):
 
 
 def bundle(name: str) -> str:
-    """Join ``core`` and a figure's module and style sheet into one ES module, which needs nothing else."""
-    style = "".join(
-        _read(f"{part}.css") for part in ("core", name) if _STATIC.joinpath(f"{part}.css").is_file()
-    )
-    core = re.sub(r"^export ", "", _read("core.js"), flags=re.MULTILINE)
-    return f"const STYLE = {json.dumps(style)};\n{core}\n{_IMPORT.sub('', _read(f'{name}.js'))}"
+    """Join a figure's module and style sheet with the shared ones that it imports, into one ES module that needs nothing else.
+
+    What only people read is left out: each output of a notebook holds a bundle.
+    """
+    module = _read(f"{name}.js")
+    needed = _IMPORT.findall(module)
+    style = "".join(_read(f"{part}.css") for part in ("core", name))
+    parts = [re.sub(r"^export ", "", _read(f"{part}.js"), flags=re.MULTILINE) for part in needed]
+    joined = "\n".join([*parts, _IMPORT.sub("", module)])
+    return f"const STYLE = {json.dumps(_COMMENT.sub('', style))};\n{_COMMENT.sub('', joined)}"
 
 
 def static_mount(esm: str, state: dict, still: str) -> str:

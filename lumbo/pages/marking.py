@@ -15,7 +15,7 @@ from lumbo.errors import array, choice, number, require, truth, whole
 from lumbo.films import hospitals
 from lumbo.pages import living
 
-__all__ = ["SAMPLES", "LONGEST_PX", "MOST_READINGS", "Measure", "sample"]
+__all__ = ["SAMPLES", "OWN", "LONGEST_PX", "MOST_READINGS", "Measure", "sample"]
 
 SAMPLES = (  # hospital, seed of the patient, and what one should know; from easy to hard
     ("cedar", 901, ""),

@@ -17,9 +17,8 @@ from lumbo.pages import living
 __all__ = ["HOME", "FACTORS", "AMOUNTS", "Hospitals", "shot"]
 
 HOME = "aspen"  # whose patient it is, and in whose room factors are shown
-_SEED = (
-    10  # of a patient whose bones show well in each room, and whose curve turns L1 out of the film's plane
-)
+# Of a patient whose bones show well in each room, and whose curve turns L1 out of the film's plane.
+_SEED = 10
 _HIGH_PX, _QUALITY = 512, 92  # of each film, and of its JPEG
 AMOUNTS = (-2, -1, 0, 1, 2)  # SD from the mean
 FACTORS = {  # those that can be seen, in groups

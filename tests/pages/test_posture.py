@@ -569,7 +569,7 @@ def needed(shown):
 
 def drawn(page, figure=0):
     """Names of the construction lines that can be seen, and of the angles written beside them."""
-    names = list(re.findall(r"^  (\w+): \(on\)", Pelvis._esm, re.M))
+    names = list(re.findall(r"^(\w+): \(on\)", Pelvis._esm, re.M))
     assert set(names) | set(ANGLES) >= set(NEEDS)
     return set(
         page.locator(".lumbo-posture .film")

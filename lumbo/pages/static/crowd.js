@@ -3,8 +3,8 @@
 // Each patient keeps three standard normal numbers while the sliders move, so that patients move and do not flicker.
 // Arrays of three are PT, PI, LL; of correlations PI and PT, PI and LL, PT and LL.
 
-import { ANGLES, add, arc, button, choices, closed, direction, flip, follow, hold, keep, mul, node, normal, path, shell, show,
-  sketch, slider } from "./core.js";
+import { ANGLES, button, choices, follow, hold, keep, node, shell, show, slider } from "./core.js";
+import { add, arc, closed, direction, flip, mul, normal, path, sketch } from "./geometry.js";
 
 const COUNT = 400, SHOWN = 40; // patients, and those of them who are drawn
 const NAMED = ["PT", "PI", "LL"], PAIRS = ["PI and PT", "PI and LL", "PT and LL"], LARGEST = 0.99;

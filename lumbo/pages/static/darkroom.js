@@ -4,7 +4,8 @@
 // `lumbo.films.processing.develop`, step by step, for a film on which every factor of variety has its mean; a film is
 // a Float32Array, row after row.  The collimator leaves all of it open.
 
-import { arrows, button, drag, follow, hold, keep, load, node, path, shell, show, slider, unpacked } from "./core.js";
+import { arrows, button, drag, follow, hold, keep, load, node, shell, show, slider, unpacked } from "./core.js";
+import { path } from "./geometry.js";
 
 // --- from matter to counts -------------------------------------------------------------------
 

@@ -4,8 +4,9 @@
 // the top left pixel is (0, 0).  A film of the reader's own is held by this module alone: it is no field of the
 // model, so neither a kernel nor a saved page ever sees it.
 
-import { ANGLES, NAMES, add, anglesOf, arrows, button, choices, construct, degrees, drag, flip, follow, hold, keep, left, len, load,
-  memory, mid, mul, node, path, place, read, shell, show, slider, sub } from "./core.js";
+import { ANGLES, NAMES, arrows, button, choices, drag, follow, hold, keep, load, memory, node, place, read, shell, show,
+  slider } from "./core.js";
+import { add, anglesOf, construct, degrees, flip, left, len, mid, mul, path, sub } from "./geometry.js";
 
 const OWN = "own", LONGEST_PX = 6000, MOST_READINGS = 1000, LARGEST_FILE = 4e6, NOTE = "Not for clinical use.";
 const LANDMARKS = ["s1_anterior", "s1_posterior", "l1_anterior", "l1_posterior", "head_near", "head_far"];

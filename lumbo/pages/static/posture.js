@@ -5,9 +5,9 @@
 // lumbo.angles.LANDMARKS.  Everything is measured and drawn in the patient frame
 // [forward, up], so that one sign convention serves both viewing sides.
 
-import { ANGLES, BACKWARD, DOWN, FORWARD, NAMES, UP, add, along, anglesOf, arc, arrows, bearing, between, bulge, button, closed,
-  column, construct, direction, drag, flip, follow, hold, inFrame, judge, keep, left, len, load, measure, mid, mul, node, path,
-  right, shell, show, slider, smooth, sub, turn, unit } from "./core.js";
+import { ANGLES, NAMES, arrows, button, drag, follow, hold, judge, keep, load, node, shell, show, slider } from "./core.js";
+import { BACKWARD, DOWN, FORWARD, UP, add, along, anglesOf, arc, bearing, between, bulge, closed, column, construct,
+  direction, flip, inFrame, left, len, measure, mid, mul, path, right, smooth, sub, turn, unit } from "./geometry.js";
 
 const LEVELS = ["L5", "L4", "L3", "L2", "L1"];
 const HANDLES = [ // which landmarks move together, the angle that a screen reader hears, and the shape

@@ -3,7 +3,8 @@
 // Films come as payloads: "scanners-rooms", and "scanners-FACTOR" for each factor.  Everything is drawn in one
 // SVG whose unit is a pixel of the first film; a film that is aligned is scaled and shifted, never turned.
 
-import { ANGLES, button, choices, drag, follow, hold, keep, len, load, mid, node, shell, show, slider, sub } from "./core.js";
+import { ANGLES, button, choices, drag, follow, hold, keep, load, node, shell, show, slider } from "./core.js";
+import { len, mid, sub } from "./geometry.js";
 
 const ROOMS = "scanners-rooms";
 const GAP = 12; // between two films side by side

@@ -3,8 +3,9 @@
 // Everything the reader moves lies in the picture: [x, y] in millimetres, y down, where a stretched
 // picture shows it.  The patient faces left, as in the chapter.
 
-import { ANGLES, BACKWARD, NAMES, UP, add, along, anglesOf, arc, arrows, button, closed, construct, drag, flip, follow, hold, keep,
-  left, len, mid, mul, node, normal, path, shell, show, sketch, slider, sub, turn } from "./core.js";
+import { ANGLES, NAMES, arrows, button, drag, follow, hold, keep, node, shell, show, slider } from "./core.js";
+import { BACKWARD, UP, add, along, anglesOf, arc, closed, construct, flip, left, len, mid, mul, normal, path, sketch, sub,
+  turn } from "./geometry.js";
 
 const DRAWS = 200, DEGREES = 180 / Math.PI; // in a radian
 const SPOTS = [0, 1, 2, 2, 3, 3]; // which of the four slips strikes each landmark
