@@ -246,7 +246,7 @@ class Film(living.Living):
         "chapter", or the name of a hospital: where the settings start, and what the film is compared with.
     line_px : int, optional
         The row of the film whose grey levels are drawn; by default through L3.
-    settings
+    settings : keywords, optional
         By name, what differs from the room's: `photons` (per mm2 behind the middle of the patient), `scatter`, `grid`,
         `heel`, `blur_mm`, `compress`, `edge`, `window` [low, high], `gamma`, as in `radiograph.Scanner`;
         `energy_kev`, a single energy instead of the room's two; `noise` (true or false); `inverted` (true: bone dark);
