@@ -87,6 +87,7 @@ def html(root, tmp_path_factory) -> Path:
     done = base / "book-built"
     with FileLock(base / "book.lock"):
         if not done.exists():
+            shutil.rmtree(base / "book", ignore_errors=True)  # of a process whose build failed
             (base / "book").mkdir()
             done.write_text(str(build(ROOT, base / "book")))
     return Path(done.read_text())

@@ -15,6 +15,7 @@ from hostile.mutations import COLUMNS
 from hostile.trials import Door
 from hostile.world import here
 
+from lumbo.angles import ANGLES
 from lumbo.errors import InputError
 from lumbo.experiment import jobs
 from lumbo.learning.training import Check

@@ -6,16 +6,18 @@ without a kernel.
 """
 
 import re
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
+import numpy as np
 import traitlets
 
 from lumbo import store
 from lumbo.angles import ANGLES
-from lumbo.errors import choice, text
+from lumbo.errors import array, choice, fields, number, require, text, whole
 from lumbo.pages import living
 
 __all__ = ["KINDS", "Verdict", "chapters", "questions", "question", "judge", "check", "Exercise"]
@@ -63,7 +65,7 @@ def questions(chapter: str) -> dict[str, dict[str, Any]]:
 def question(name: str) -> dict[str, Any]:
     """Return one question, called ``chapter.question``, or raise `InputError` with the names there are."""
     chapter, _, own = text("name", name).partition(".")
-    return questions(chapter)[choice("question", own, questions(chapter))]
+    return deepcopy(questions(chapter)[choice("question", own, questions(chapter))])
 
 
 def judge(question: dict[str, Any], answer) -> Verdict:
@@ -71,11 +73,16 @@ def judge(question: dict[str, Any], answer) -> Verdict:
 
     answer : a number, or a text that holds one, in the question's unit; for a choice the place of what is chosen, from
         0; for an order the places in the order given; for a pose its angles by name, in degrees; None for no answer
+
+    Raises
+    ------
+    InputError
+        What cannot be an answer to a question of this kind.
     """
     kind, hints, otherwise = question["kind"], question["hints"], question["otherwise"]
-    if kind in ("number", "prediction"):
-        answer = _number(answer)
-    if answer is None:
+    if answer is not None and answer is not ...:
+        answer = _READ[kind](question, answer)
+    if answer is None or answer is ...:
         return Verdict("not yet", question["ask"])
     if kind == "prediction":
         return _compared(question, answer)
@@ -143,16 +150,32 @@ class Exercise(living.Living):
         return f"Exercise({self.name}: {self.check()!r})"
 
 
-def _number(answer) -> float | None:
-    """A number, or a text that holds one ("−3,2°"), as a float; None where there is none."""
-    plain = (
-        str("" if answer is None or answer is ... else answer)
-        .strip()
-        .replace("\N{MINUS SIGN}", "-")
-        .replace(",", ".")
-    )
+def _number(question, answer) -> float | None:
+    """A number, or a text that holds one ("−3,2°"), as a float; None where it holds none."""
+    if not isinstance(answer, str):
+        value = float(array("answer", answer, (), missing=True))
+        return value if np.isfinite(value) else None
+    plain = answer.strip().replace("\N{MINUS SIGN}", "-").replace(",", ".")
     plain = re.sub(r"\s*[°%a-zA-Z²/]*$", "", plain)
     return float(plain) if _NUMBER.fullmatch(plain) else None
+
+
+def _option(question, answer) -> int:
+    return whole("answer", answer, 0, len(question["options"]) - 1)
+
+
+def _places(question, answer) -> list[int]:
+    places = array("answer", answer, (len(question["items"]),)).tolist()
+    require(sorted(places) == list(range(len(places))), "answer", answer, "each place once, from 0")
+    return [int(place) for place in places]
+
+
+def _angles(question, answer) -> dict[str, float]:
+    found = fields("answer", answer, set(ANGLES))
+    return {name: number(f"answer.{name}", found[name], -np.inf) for name in ANGLES}
+
+
+_READ = {"number": _number, "prediction": _number, "choice": _option, "order": _places, "pose": _angles}
 
 
 def _near(a: float, b: float, tolerance: float) -> bool:

@@ -6,18 +6,27 @@ In Jupyter, anywidget runs it and keeps its state in step with Python; in a rend
 What is too large for an output is asked for when it is needed: from the kernel, or from a file of the book.
 """
 
+import io
 import json
 import re
 from base64 import b64encode
 from collections.abc import Callable, Mapping
+from html import escape
 from importlib.resources import files
 from typing import Any, ClassVar
 from urllib.parse import quote
 
 import anywidget
+import numpy as np
 import traitlets
+from PIL import Image
 
-__all__ = ["Living", "Checked", "bundle", "static_mount", "picture", "payload_script"]
+from lumbo.angles import ANGLES
+from lumbo.errors import require
+
+__all__ = ["COLOURS", "Living", "Checked", "bundle", "static_mount", "picture", "jpeg", "payload_script"]
+
+COLOURS = dict(zip(ANGLES, ("#0063a8", "#b84a00", "#9a2f8f", "#00755a")))  # on light ground; as in core.css
 
 # What anywidget's model does, without a kernel.  The page's own scripts reach it as `.lumbo`.
 _MOUNT = """\
@@ -33,7 +42,8 @@ _MOUNT = """\
   const url = URL.createObjectURL(new Blob([esm], {type: "text/javascript"}));
   const el = box.appendChild(document.createElement("div"));
   import(url).then(module => module.default.render({model, el}))
-    .then(() => { box.querySelector("figure").hidden = true; box.dataset.ready = ""; }, () => el.remove())
+    .then(() => { box.querySelector("figure").hidden = true; box.dataset.ready = ""; },
+      () => { el.remove(); box.dataset.failed = ""; })
     .finally(() => URL.revokeObjectURL(url));
 })(document.currentScript.parentElement)"""
 
@@ -76,15 +86,12 @@ class Living(anywidget.AnyWidget):
         name = content.get("load") if isinstance(content, dict) else None
         if name is None:
             return
-        if name in self.payloads:
+        try:
+            allowed = ", ".join(self.payloads) or "nothing"
+            require(name in self.payloads, "load", name, allowed)
             self.send({"loaded": name, "payload": self.payloads[name]()})
-        else:
-            self.send(
-                {
-                    "loaded": name,
-                    "error": f"load: got {name!r}; allowed: {', '.join(self.payloads) or 'nothing'}",
-                }
-            )
+        except Exception as error:  # whatever it is, the page that waits must hear of it
+            self.send({"loaded": name, "error": str(error)})
 
     def _repr_mimebundle_(self, **kwargs):
         data, metadata = super()._repr_mimebundle_(**kwargs) or ({}, {})
@@ -128,7 +135,14 @@ def picture(content: str | bytes, words: str, width: int, caption: str) -> str:
         if isinstance(content, str)
         else f"png;base64,{b64encode(content).decode()}"
     )
-    return f'<img src="data:image/{kind}" alt="{words}" width="{width}"><figcaption>{caption}</figcaption>'
+    return f'<img src="data:image/{kind}" alt="{escape(words)}" width="{width}"><figcaption>{caption}</figcaption>'
+
+
+def jpeg(film: np.ndarray, quality: int = 90) -> str:
+    """Return a film (h, w), uint8, as the address of a JPEG that holds it."""
+    file = io.BytesIO()
+    Image.fromarray(film).save(file, "JPEG", quality=quality, optimize=True)
+    return f"data:image/jpeg;base64,{b64encode(file.getvalue()).decode()}"
 
 
 def payload_script(name: str, payload: dict) -> str:

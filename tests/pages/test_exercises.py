@@ -2,8 +2,10 @@
 
 import json
 
+import numpy as np
 import pytest
 
+from lumbo.angles import ANGLES
 from lumbo.errors import InputError
 from lumbo.pages import exercises
 from lumbo.pages.exercises import Exercise, check, judge
@@ -78,6 +80,49 @@ def test_numbers_are_read_as_people_write_them():
         assert judge(question, written).verdict == "right", written
     for written in ("", " ", "three", "--3", "3.2.1", "°", ..., "nan", float("nan"), float("inf")):
         assert judge(question, written).verdict == "not yet", written
+
+
+NUMBER = {**QUESTIONS["four_angles.trade"]}
+CHOICE = {"kind": "choice", "options": ["a", "b", "c"], "answer": 1, "right": "Yes.", "ask": "?", "hints": [],
+          "otherwise": ""}  # fmt: skip
+ORDER = {"kind": "order", "items": ["a", "b", "c"], "answer": [2, 0, 1], "right": "Yes.", "ask": "?", "hints": [],
+         "otherwise": "No."}  # fmt: skip
+POSE = {"kind": "pose", "answer": {"PT": 30.0}, "tolerance": 1.0, "right": "Yes.", "ask": "?", "hints": [],
+        "otherwise": "No."}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "question, answer, message",
+    [
+        (NUMBER, [22.4], "answer: got .*; allowed: "),
+        (NUMBER, {"PT": 22.4}, "answer: got .*; allowed: "),
+        (NUMBER, True, "answer: got .*; allowed: real numbers"),
+        (CHOICE, 3, "answer: got 3; allowed: a whole number from 0 to 2"),
+        (CHOICE, -1, "answer: got -1; allowed: a whole number from 0 to 2"),
+        (CHOICE, "b", "answer: got 'b'; allowed: a whole number from 0 to 2"),
+        (ORDER, [0, 1], r"answer: got \(2,\); allowed: numbers of shape \(3,\)"),
+        (ORDER, [0, 1, 1], "answer: got .*; allowed: each place once, from 0"),
+        (ORDER, 3, "answer: got .*; allowed: numbers of shape"),
+        (POSE, {"PT": 30.0}, "answer.*: got None; allowed: this field is needed"),
+        (POSE, 3, "answer: got 3"),
+        (POSE, {"SS": 0, "PT": "x", "PI": 0, "LL": 0}, "answer.PT: got 'x'; allowed: a finite number"),
+    ],
+)
+def test_what_cannot_be_an_answer_is_refused(question, answer, message):
+    with pytest.raises(InputError, match=message):
+        judge(question, answer)
+
+
+def test_answers_may_come_as_numpy_has_them():
+    assert judge(NUMBER, np.float32(22.4)).verdict == judge(NUMBER, np.array(22.4)).verdict == "right"
+    assert judge(CHOICE, np.int64(1)).verdict == "right"
+    assert judge(ORDER, (2, 0, 1)).verdict == judge(ORDER, np.array([2, 0, 1])).verdict == "right"
+    assert judge(POSE, dict(zip(ANGLES, np.array([0, 30, 0, 0])))).verdict == "right"
+
+
+def test_a_question_in_hand_is_a_copy():
+    exercises.question("four_angles.trade")["answer"] = 0
+    assert check("four_angles.trade", 22.4).verdict == "right"
 
 
 def test_a_prediction_is_compared():
@@ -186,3 +231,46 @@ def arrange(page, items, order):
     if order == list(range(len(items))):  # untouched is no answer: there and back
         page.get_by_role("button", name=f"{items[0]}: move down", exact=True).press("Enter")
         page.get_by_role("button", name=f"{items[0]}: move up", exact=True).press("Enter")
+
+
+CHOSEN = next(name for name, question in FORMS.items() if question["kind"] == "choice")
+
+
+def test_two_forms_of_one_question_stay_apart(open_page):
+    page = open_page(Exercise(CHOSEN), Exercise(CHOSEN))
+    first, second = (page.locator(".lumbo-exercises").nth(i).get_by_role("radio") for i in (0, 1))
+    first.nth(0).check()
+    second.nth(1).check()
+    assert first.nth(0).is_checked() and second.nth(1).is_checked()
+
+
+def test_a_page_remembers_and_forgets(open_page):
+    page = open_page(Exercise(CHOSEN))
+    page.get_by_role("radio").nth(1).check()
+    page.get_by_role("button", name="Check").click()
+    said = says(page)
+    page.reload()
+    page.wait_for_selector("[data-ready]", state="attached")
+    assert says(page) == said and page.get_by_role("radio").nth(1).is_checked()
+    page.get_by_role("button", name="Start again").click()
+    page.reload()
+    page.wait_for_selector("[data-ready]", state="attached")
+    assert says(page) == "" and not page.get_by_role("radio").nth(1).is_checked()
+    assert not page.get_by_role("button", name="Start again").is_visible()
+
+
+@pytest.mark.parametrize("old", ["3", "99", "[0, 1]", '"b"', "{}", "[0, 0, 0]", "not JSON"])
+def test_an_answer_of_another_edition_is_forgotten(open_page, old):
+    names = [
+        next(name for name, q in FORMS.items() if q["kind"] == kind) for kind in ("number", "choice", "order")
+    ]
+    page = open_page(*map(Exercise, names))
+    page.evaluate(
+        "([names, old]) => names.forEach(name => localStorage.setItem(`lumbo.${name}`, old))", [names, old]
+    )
+    page.reload()
+    page.wait_for_function("document.querySelectorAll('[data-ready]').length == 3")
+    fits = {"3": [True, 3 < len(FORMS[names[1]]["options"]), False], "99": [True, False, False]}.get(
+        old, [False] * 3
+    )
+    assert [says(page, i) != "" for i in range(3)] == fits

@@ -57,9 +57,12 @@ export function slider(parent, { label, min, max, step = "any", value, format = 
   return { box, input, set };
 }
 
+/** A name for a group of radio buttons that no other figure of the page has: each figure is a module of its own. */
+export const group = () => `lumbo-group-${(globalThis.lumboGroups = (globalThis.lumboGroups ?? 0) + 1)}`;
+
 /** A choice of few: a named group of radio buttons, {"value": "words"}; returns {box, set(value)}. */
 export function choices(parent, { label, options, value, act }) {
-  const box = node("fieldset", { class: "choices" }, parent), name = `lumbo-group-${++groups}`;
+  const box = node("fieldset", { class: "choices" }, parent), name = group();
   node("legend", {}, box, label);
   const inputs = Object.entries(options).map(([key, words]) => {
     const line = node("label", {}, box);
@@ -72,7 +75,6 @@ export function choices(parent, { label, options, value, act }) {
   set(value);
   return { box, set };
 }
-let groups = 0; // names of groups must differ on a page
 
 export const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
@@ -96,7 +98,7 @@ export function drag(film, target, { begin = () => {}, move, end = () => {} }) {
   // Chromium heeds touch-action on the svg only, not inside; the rest of the film must still scroll the page.
   target.addEventListener("touchstart", (event) => event.preventDefault(), { passive: false });
   target.addEventListener("pointerdown", (press) => {
-    if (press.button) return;
+    if (press.button || target.onlostpointercapture) return; // another finger has it
     press.preventDefault();
     target.focus();
     target.setPointerCapture(press.pointerId);
@@ -143,33 +145,36 @@ export const memory = {
 
 // --- data on demand: from the kernel, or from a file of the book ----------------------------
 
-const WAIT_MS = 60_000;
-
-/** What Python calls `name` among the figure's payloads, an object; rejected where neither kernel nor book has it. */
+/**
+ * What Python calls `name` among the figure's payloads, an object; rejected where neither kernel nor book has it.
+ * A kernel may answer late: after "run all", what a page asks waits behind every cell.
+ */
 export function load(model, name) {
+  return model.send ? fromKernel(model, name) : fromBook(name);
+}
+
+function fromKernel(model, name) {
   return new Promise((resolve, reject) => {
-    const late = setTimeout(() => done(reject, new Error("no answer")), WAIT_MS);
-    const done = (settle, value) => {
-      clearTimeout(late);
-      settle(value);
+    const hear = (message) => {
+      if (message?.loaded !== name) return;
+      model.off("msg:custom", hear);
+      if (message.error) reject(new Error(message.error));
+      else resolve(message.payload);
     };
-    if (model.send) {
-      const hear = (message) => {
-        if (message?.loaded !== name) return;
-        model.off("msg:custom", hear);
-        if (message.error) done(reject, new Error(message.error));
-        else done(resolve, message.payload);
-      };
-      model.on("msg:custom", hear);
-      model.send({ load: name });
-      return;
-    }
-    const shelf = (globalThis.lumboPayloads ??= {});
-    if (shelf[name]) return done(resolve, shelf[name]);
+    model.on("msg:custom", hear);
+    model.send({ load: name });
+  });
+}
+
+function fromBook(name) {
+  const shelf = (globalThis.lumboPayloads ??= {});
+  if (shelf[name]) return Promise.resolve(shelf[name]);
+  return new Promise((resolve, reject) => {
     const root = document.documentElement.dataset.content_root ?? "";
     const script = node("script", { src: `${root}_static/lumbo/${name}.js` });
-    script.onload = () => (shelf[name] ? done(resolve, shelf[name]) : done(reject, new Error("no such data")));
-    script.onerror = () => done(reject, new Error("the data is neither in this page's book nor in a kernel"));
+    const missing = () => reject(new Error("the data is neither in this page's book nor in a kernel"));
+    script.onload = () => (shelf[name] ? resolve(shelf[name]) : missing());
+    script.onerror = missing;
     document.head.append(script);
   });
 }

@@ -1,8 +1,10 @@
 // A question with a place for the answer.  Taught in four_angles.
 
-import { button, follow, judge, keep, memory, node, read, shell } from "./core.js";
+import { button, follow, group, judge, keep, memory, node, read, shell } from "./core.js";
 
 const OPENINGS = { right: "✓ Right.", wrong: "✗ Not quite.", "not yet": "Not yet.", compared: "" };
+
+// A field is {answer(): what it holds or null, set(value), fits(value)}: what a page remembers may be of an earlier edition.
 
 /** A field for a number; hands on what was written. */
 function numberField(form, question) {
@@ -12,16 +14,18 @@ function numberField(form, question) {
   if (question.unit.trim()) node("span", {}, label, ` ${question.unit.trim()}`);
   return {
     answer: () => read(input.value),
-    set: (value) => { if (read(input.value) !== value) input.value = value ?? ""; },
+    set: (value) => { if (value === null || read(input.value) !== value) input.value = value ?? ""; },
+    fits: Number.isFinite,
   };
 }
 
-function choiceField(form, question, name) {
+function choiceField(form, question) {
+  const name = group();
   const box = node("fieldset", { class: "options" }, form);
   node("legend", {}, box, question.label ?? "Choose one");
   const inputs = question.options.map((words, i) => {
     const label = node("label", {}, box);
-    const input = node("input", { type: "radio", name: `lumbo-${name}`, value: i }, label);
+    const input = node("input", { type: "radio", name, value: i }, label);
     node("span", {}, label, words);
     return input;
   });
@@ -31,6 +35,7 @@ function choiceField(form, question, name) {
       return chosen < 0 ? null : chosen;
     },
     set: (value) => inputs.forEach((input, i) => { input.checked = i === value; }),
+    fits: (value) => Number.isInteger(value) && value in inputs,
   };
 }
 
@@ -65,6 +70,7 @@ function orderField(form, question) {
       order = value ?? all;
       draw();
     },
+    fits: (value) => Array.isArray(value) && value.length === all.length && all.every((item) => value.includes(item)),
   };
 }
 
@@ -73,34 +79,38 @@ const FIELDS = { number: numberField, prediction: numberField, choice: choiceFie
 function render({ model, el }) {
   const root = shell(el, "exercises"), question = model.get("question"), name = model.get("name");
   const form = node("form", {}, root);
-  const field = FIELDS[question.kind](form, question, name);
+  const field = FIELDS[question.kind](form, question);
   node("button", { type: "submit" }, form, question.kind === "prediction" ? "Compare" : "Check");
+  const again = button(form, "Start again", () => answered(null));
   const says = node("p", { class: "says", role: "status" }, root);
-  let asked = false;
+
+  function say(verdict, words) {
+    says.dataset.verdict = verdict;
+    says.textContent = `${OPENINGS[verdict]} ${words}`.trim();
+  }
 
   function draw() {
-    const answer = model.get("answer");
+    const answer = model.get("answer"), { verdict, says: words } = judge(question, answer);
     field.set(answer);
-    const { verdict, says: words } = judge(question, answer);
-    says.dataset.verdict = verdict;
-    says.textContent = answer === null && !asked ? "" : `${OPENINGS[verdict]} ${words}`.trim();
+    again.hidden = answer === null;
+    if (answer === null) says.textContent = "";
+    else say(verdict, words);
+  }
+
+  function answered(answer) {
+    memory.set(name, answer);
+    keep(model, { answer });
+    draw();
   }
 
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    asked = true;
     const answer = field.answer();
-    if (answer === null) {
-      says.dataset.verdict = "not yet";
-      says.textContent = `${OPENINGS["not yet"]} ${question.ask}`;
-      return;
-    }
-    memory.set(name, answer);
-    keep(model, { answer });
-    draw();
+    if (answer === null) say("not yet", question.ask);
+    else answered(answer);
   });
-  const before = model.get("answer") === null ? memory.get(name) : null;
-  if (before !== null) keep(model, { answer: before });
+  const before = model.send ? null : memory.get(name); // a kernel is not told what another day's reader wrote
+  if (model.get("answer") === null && before !== null && field.fits(before)) keep(model, { answer: before });
   return follow(model, ["answer"], draw);
 }
 
