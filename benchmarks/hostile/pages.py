@@ -150,6 +150,12 @@ def living_doors() -> Iterator[Door]:
     yield asks(
         exercises.question, {"name": "four_angles.trade"}, hints={"name": Literal["four_angles.trade"]}
     )
+    yield asks(
+        partial(exercises.check, "four_angles.retrovert"),
+        {"answer": dict(zip(ANGLES, (40.0, 30.0, 70.0, 50.0)))},
+        "pages.exercises.check",
+        hints={"answer": dict[str, float]},
+    )
 
 
 ROOMS = (page_doors, living_doors)
