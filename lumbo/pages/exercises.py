@@ -30,7 +30,7 @@ KINDS = {  # and what is said as long as there is no answer
     "pose": "Move the figure.",
 }
 _FOLDER = files("lumbo.pages").joinpath("questions")
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
+_NUMBER = re.compile(r"([+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:e[+-]?[0-9]+)?)\s*[°%a-zA-Zµ²³/]*", re.IGNORECASE)
 _OPENINGS = {"right": "Right.", "wrong": "Not quite.", "not yet": "Not yet.", "compared": ""}
 
 
@@ -52,10 +52,14 @@ def chapters() -> list[str]:
     )
 
 
-@cache
 def questions(chapter: str) -> dict[str, dict[str, Any]]:
     """Read the questions of a chapter by their names, as they stand in its file, with ``ask`` and ``unit`` filled in."""
-    path = _FOLDER.joinpath(f"{choice('chapter', chapter, chapters())}.toml")
+    return deepcopy(_questions(choice("chapter", chapter, chapters())))
+
+
+@cache
+def _questions(chapter: str) -> dict[str, dict[str, Any]]:
+    path = _FOLDER.joinpath(f"{chapter}.toml")
     usual = {"unit": "", "decimals": 1, "hints": [], "otherwise": ""}
     return {
         name: usual | {"ask": KINDS[table["kind"]]} | table for name, table in store.read_toml(path).items()
@@ -65,7 +69,8 @@ def questions(chapter: str) -> dict[str, dict[str, Any]]:
 def question(name: str) -> dict[str, Any]:
     """Return one question, called ``chapter.question``, or raise `InputError` with the names there are."""
     chapter, _, own = text("name", name).partition(".")
-    return deepcopy(questions(chapter)[choice("question", own, questions(chapter))])
+    known = questions(chapter)
+    return known[choice("question", own, known)]
 
 
 def judge(question: dict[str, Any], answer) -> Verdict:
@@ -111,6 +116,17 @@ def check(name: str, answer) -> Verdict:
     return judge(question(name), answer)
 
 
+class _Answer(traitlets.TraitType):
+    """What was answered, as the kind of the question has it; None for no answer."""
+
+    def __init__(self):
+        super().__init__(None, allow_none=True)
+        self.tag(sync=True)
+
+    def validate(self, obj, value):
+        return _READ[obj.question["kind"]](obj.question, value)
+
+
 class Exercise(living.Living):
     """A question with a place for the answer, which is judged at once: with a kernel and without.
 
@@ -121,7 +137,7 @@ class Exercise(living.Living):
     Raises
     ------
     InputError
-        No question is called so.
+        No question is called so, or it has no form; or what cannot be an answer to it.
 
     Examples
     --------
@@ -131,12 +147,15 @@ class Exercise(living.Living):
 
     _esm = living.bundle("exercises")
     fields = ("name", "question", "answer")
-    name = traitlets.Unicode().tag(sync=True)
-    question = traitlets.Dict().tag(sync=True)
-    answer = traitlets.Any(None, allow_none=True).tag(sync=True)
+    name = living.Fixed()
+    question = living.Fixed()
+    answer = _Answer()
 
     def __init__(self, name: str):
-        super().__init__(name=name, question=question(name))
+        asked = question(name)
+        with_a_form = f"a question with a form; a pose is reached in the figure: Pelvis(goal={name!r})"
+        require(asked["kind"] != "pose", "name", name, with_a_form)
+        super().__init__(name=name, question=asked, answer=None)
 
     def check(self, answer=None) -> Verdict:
         """Judge an answer, by default the one that was given on the page."""
@@ -152,12 +171,14 @@ class Exercise(living.Living):
 
 def _number(question, answer) -> float | None:
     """A number, or a text that holds one ("−3,2°"), as a float; None where it holds none."""
-    if not isinstance(answer, str):
-        value = float(array("answer", answer, (), missing=True))
-        return value if np.isfinite(value) else None
-    plain = answer.strip().replace("\N{MINUS SIGN}", "-").replace(",", ".")
-    plain = re.sub(r"\s*[°%a-zA-Z²/]*$", "", plain)
-    return float(plain) if _NUMBER.fullmatch(plain) else None
+    if isinstance(answer, str):
+        plain = answer.strip().replace("\N{MINUS SIGN}", "-", 1).replace(",", ".", 1)
+        found = _NUMBER.fullmatch(plain)
+        answer = found[1] if found else np.nan
+    else:
+        answer = array("answer", answer, (), missing=True)
+    value = float(answer)
+    return value if np.isfinite(value) else None
 
 
 def _option(question, answer) -> int:

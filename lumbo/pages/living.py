@@ -11,6 +11,7 @@ import json
 import re
 from base64 import b64encode
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from html import escape
 from importlib.resources import files
 from typing import Any, ClassVar
@@ -24,7 +25,17 @@ from PIL import Image
 from lumbo.angles import ANGLES
 from lumbo.errors import require
 
-__all__ = ["COLOURS", "Living", "Checked", "bundle", "static_mount", "picture", "jpeg", "payload_script"]
+__all__ = [
+    "COLOURS",
+    "Living",
+    "Checked",
+    "Fixed",
+    "bundle",
+    "static_mount",
+    "picture",
+    "jpeg",
+    "payload_script",
+]
 
 COLOURS = dict(zip(ANGLES, ("#0063a8", "#b84a00", "#9a2f8f", "#00755a")))  # on light ground; as in core.css
 
@@ -53,7 +64,10 @@ _STATIC = files("lumbo.pages").joinpath("static")
 
 
 class Checked(traitlets.TraitType):
-    """A trait that holds what `check` returns; `check` raises `InputError` before anything changes."""
+    """A trait that holds what `check` returns; `check` raises `InputError` before anything changes.
+
+    What is read from it is a copy: nothing gets past the check by being changed in place.
+    """
 
     def __init__(self, check: Callable[[Any], Any]):
         super().__init__()
@@ -62,6 +76,25 @@ class Checked(traitlets.TraitType):
 
     def validate(self, obj, value):
         return self.check(value)
+
+    def get(self, obj, cls=None):
+        return deepcopy(super().get(obj, cls))
+
+
+class Fixed(traitlets.TraitType):
+    """A trait that a figure starts with and keeps; the page has it, too."""
+
+    def __init__(self, value=None):
+        super().__init__(value, allow_none=True)
+        self.tag(sync=True)
+
+    def validate(self, obj, value):
+        before = obj._trait_values.get(self.name)
+        require(before is None or value == before, self.name or "", value, "what the figure was made with")
+        return value
+
+    def get(self, obj, cls=None):
+        return deepcopy(super().get(obj, cls))
 
 
 class Living(anywidget.AnyWidget):

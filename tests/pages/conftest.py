@@ -22,6 +22,7 @@ def open_page(browser, tmp_path):
                     (folder / f"{name}.js").write_text(script, encoding="utf-8")
         head = '<!doctype html><html lang="en"><meta charset="utf-8"><title>figures</title>'
         head += '<meta name="viewport" content="width=device-width">'
+        head += "<style>[hidden] { display: none !important }</style>"  # as the theme of the book has it
         file.write_text(head + body, encoding="utf-8")
         context = browser.new_context(offline=True, **options)
         contexts.append(context)

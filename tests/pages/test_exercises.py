@@ -78,7 +78,20 @@ def test_numbers_are_read_as_people_write_them():
     question = {**QUESTIONS["four_angles.trade"], "answer": -3.2, "hints": []}
     for written in ("-3.2", "−3,2", " -3.2 ", "−3.2°", "-3.2 mm", -3.2, "-32e-1"):
         assert judge(question, written).verdict == "right", written
-    for written in ("", " ", "three", "--3", "3.2.1", "°", ..., "nan", float("nan"), float("inf")):
+    for written in (
+        "",
+        " ",
+        "three",
+        "1e400",
+        "\u0663",
+        "--3",
+        "3.2.1",
+        "°",
+        ...,
+        "nan",
+        float("nan"),
+        float("inf"),
+    ):
         assert judge(question, written).verdict == "not yet", written
 
 
@@ -137,6 +150,7 @@ def test_a_prediction_is_compared():
     "name, message",
     [
         ("four_angles.none", "question: got 'none'; allowed: one of .*trade"),
+        ("four_angles.retrovert", "name: got .*; allowed: a question with a form"),
         ("nowhere.trade", "chapter: got 'nowhere'; allowed: one of .*four_angles"),
         ("trade", "chapter: got 'trade'"),
         (3, "name: got 3"),
@@ -145,6 +159,25 @@ def test_a_prediction_is_compared():
 def test_an_unknown_question_is_refused(name, message):
     with pytest.raises(InputError, match=message):
         Exercise(name)
+
+
+def test_a_long_text_is_read_at_once():
+    verdicts = [judge(NUMBER, "1" + blanks * 200_000 + "!").verdict for blanks in (" ", "\t", "1", "a")]
+    assert verdicts == ["not yet"] * 4  # minutes, if it were tried from every place
+
+
+def test_what_is_asked_cannot_be_changed_and_an_answer_is_checked():
+    exercise = Exercise("four_angles.trade")
+    for field, value in {"question": {}, "name": "four_angles.order", "answer": {1}}.items():
+        with pytest.raises(InputError, match=field):
+            setattr(exercise, field, value)
+    exercise.question["kind"] = "pose"
+    exercise.answer = np.float32(22.5)
+    assert exercise.answer == 22.5 and json.dumps(exercise.answer)
+    exercise.answer = float("inf")
+    assert exercise.answer is None and exercise.question["kind"] == "number"
+    with pytest.raises(InputError, match="chapter: got .*; allowed: one of"):
+        exercises.questions([])
 
 
 def test_python_and_the_page_exchange_answers():
@@ -222,15 +255,19 @@ def test_a_form_takes_answers_by_keyboard(name, open_page):
 
 def arrange(page, items, order):
     """Bring a list into an order with its buttons, one place at a time."""
+    lines = page.locator(".order li")
     for place, item in enumerate(order):
         while True:
-            shown = page.locator(".order li span").all_inner_texts()
-            if shown.index(items[item]) <= place:
+            at = lines.locator("span").all_inner_texts().index(items[item])
+            if at <= place:
                 break
-            page.get_by_role("button", name=f"{items[item]}: move up", exact=True).press("Enter")
+            up = lines.nth(at).get_by_role("button").first
+            assert up.get_attribute("aria-label") == f"{items[item]}, place {at + 1} of {len(items)}: move up"
+            up.press("Enter")
     if order == list(range(len(items))):  # untouched is no answer: there and back
-        page.get_by_role("button", name=f"{items[0]}: move down", exact=True).press("Enter")
-        page.get_by_role("button", name=f"{items[0]}: move up", exact=True).press("Enter")
+        lines.nth(0).get_by_role("button").nth(1).press("Enter")
+        lines.nth(1).get_by_role("button").nth(0).press("Enter")
+    assert says(page) == ""
 
 
 CHOSEN = next(name for name, question in FORMS.items() if question["kind"] == "choice")

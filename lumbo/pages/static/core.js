@@ -172,7 +172,10 @@ function fromBook(name) {
   return new Promise((resolve, reject) => {
     const root = document.documentElement.dataset.content_root ?? "";
     const script = node("script", { src: `${root}_static/lumbo/${name}.js` });
-    const missing = () => reject(new Error("the data is neither in this page's book nor in a kernel"));
+    const missing = () => {
+      script.remove();
+      reject(new Error("the data is neither in this page's book nor in a kernel"));
+    };
     script.onload = () => (shelf[name] ? resolve(shelf[name]) : missing());
     script.onerror = missing;
     document.head.append(script);
@@ -192,8 +195,9 @@ const near = (a, b, tolerance) => Math.abs(a - b) <= tolerance + 1e-9;
 
 /** What was typed as a number, or null: "−3,2°" is -3.2. */
 export function read(text) {
-  const plain = String(text).trim().replace("−", "-").replace(",", ".").replace(/\s*[°%a-zA-Z²/]*$/, "");
-  return /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(plain) ? Number(plain) : null;
+  const plain = String(text).trim().replace("−", "-").replace(",", ".");
+  const found = /^([+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:e[+-]?[0-9]+)?)\s*[°%a-zA-Zµ²³/]*$/i.exec(plain);
+  return found && Number.isFinite(Number(found[1])) ? Number(found[1]) : null;
 }
 
 /** Judge an answer: {verdict: "right" | "wrong" | "not yet" | "compared", says}. */

@@ -51,6 +51,7 @@ function orderField(form, question) {
     order = order.map((item, i) => (i === at ? order[to] : i === to ? order[at] : item));
     touched = true;
     draw();
+    form.dispatchEvent(new Event("input")); // what was said was said of another order
     list.children[to].querySelectorAll("button")[by < 0 ? 0 : 1].focus();
   }
   function draw() {
@@ -58,7 +59,8 @@ function orderField(form, question) {
     order.forEach((item, at) => {
       const line = node("li", {}, list);
       for (const [by, sign, words] of [[-1, "↑", "up"], [1, "↓", "down"]])
-        button(line, sign, () => move(at, by)).setAttribute("aria-label", `${question.items[item]}: move ${words}`);
+        button(line, sign, () => move(at, by)).setAttribute("aria-label",
+          `${question.items[item]}, place ${at + 1} of ${order.length}: move ${words}`);
       node("span", {}, line, question.items[item]);
     });
   }
@@ -103,6 +105,7 @@ function render({ model, el }) {
     draw();
   }
 
+  form.addEventListener("input", () => { says.textContent = ""; });
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     const answer = field.answer();
