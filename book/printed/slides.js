@@ -16,11 +16,17 @@ function fit(section) {
   }
 }
 
-/** Zoom a living figure into the room it has; returns how many times its size it got, at most 1. */
+/** Zoom a living figure into the room it has, laid out narrow or wide; returns how near it comes to its size, at most 1. */
 function zoomed(living) {
+  const room = living.parentElement;
   living.style.setProperty("--zoom", 1);
-  const room = living.parentElement, box = living.getBoundingClientRect();
-  const zoom = Math.min(room.clientHeight / box.height, room.clientWidth / box.width, 1.8);
+  const [narrow, wide] = [false, true].map((on) => {
+    living.toggleAttribute("data-wide", on);
+    const box = living.getBoundingClientRect();
+    return Math.min(room.clientHeight / box.height, room.clientWidth / box.width, 1.8);
+  });
+  const zoom = Math.max(narrow, wide);
+  living.toggleAttribute("data-wide", wide > narrow);
   living.style.setProperty("--zoom", zoom);
   return Math.min(zoom / 0.9, 1);
 }

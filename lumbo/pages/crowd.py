@@ -14,6 +14,8 @@ __all__ = ["COUNT", "PAIRS", "Population", "allowed", "cohort_table"]
 COUNT = 400  # patients
 PAIRS = ("PI and PT", "PI and LL", "PT and LL")  # of the three correlations
 _LARGEST_R = 0.99
+_SLACK = 1e-9  # hundredths: the noise of floating point moves no limit
+_PLAIN = {"Asymptomatic adults": "Healthy adults"}  # titles that a reader would have to look up
 _AXES = ("PT", "LL")  # what stands against PI
 
 
@@ -27,18 +29,21 @@ def allowed(r, k: int) -> tuple[float, float]:
     """
     one, two = (value for i, value in enumerate(r) if i != k)
     middle, reach = one * two, np.sqrt((1 - one**2) * (1 - two**2))
-    low, high = np.ceil(100 * (middle - reach)) / 100, np.floor(100 * (middle + reach)) / 100
+    low, high = (
+        np.ceil(100 * (middle - reach) - _SLACK) / 100,
+        np.floor(100 * (middle + reach) + _SLACK) / 100,
+    )
     return max(-_LARGEST_R, float(low) + 0.0), min(_LARGEST_R, float(high) + 0.0)
 
 
 def cohort_table() -> dict[str, dict]:
-    """Return what ``data_synth/cohorts.toml`` says of PT, PI, LL and the `PAIRS`, by cohort."""
+    """Return what ``data_synth/cohorts.toml`` says of PT, PI, LL and the `PAIRS`, by cohort; titles in plain words."""
     table = {}
     for name in populations.cohort_names():
         who = populations.cohort(name)
         laws = who.pt, who.pi, who.ll
         table[name] = {
-            "title": who.title,
+            "title": _PLAIN.get(who.title, who.title),
             "mean_deg": [law["mean"] for law in laws],
             "sd_deg": [law["sd"] for law in laws],
             "r": [who.pt["r_pi"], who.ll["r_pi"], who.ll["r_pt"]],
@@ -233,7 +238,7 @@ def _scatter(x, y, chosen, law, name: str) -> str:
         line((low, high), (least, least), 'stroke="#6b747d"'),
         line((low, low), (least, most), 'stroke="#6b747d"'),
         dots(~chosen, "#8c949c"),
-        dots(chosen, "#9a2f8f"),
+        dots(chosen, living.COLOURS["PI"]),
         line(ends, mean_y + r * sd_y / sd_x * (ends - mean_x), 'stroke="#22262b" stroke-width="2"'),
     ]
     for tick in range(20, 101, 20):

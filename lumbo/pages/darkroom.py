@@ -60,7 +60,7 @@ class _Patient:
 
     matter : (2, 1, h, w) millimetres of soft tissue, and of bone in excess of it
     noise : (1, h, w) the standard normal numbers that `radiograph.expose` draws
-    l3, beside : slices of rows and columns within the body of L3, and as many before it
+    l3, beside : slices of rows and columns within the body of L3, and as many in front of it
     """
 
     matter: torch.Tensor
@@ -196,6 +196,29 @@ def _grey(settings: Mapping[str, Any]) -> tuple[np.ndarray, float, float]:
     return 255 * grey[0].numpy(), open_beam, ratio
 
 
+def _shown(grey: np.ndarray, settings: Mapping[str, Any]) -> np.ndarray:
+    """Return the film as it hangs on the screen, (h, w) uint8: its side and its polarity."""
+    film = np.round(grey).astype(np.uint8)[None]
+    return radiograph.present(film, np.array([settings["anterior"]]), np.array([settings["inverted"]]))[0]
+
+
+def _read_off(
+    grey: np.ndarray, open_beam: float, ratio: float, settings: Mapping[str, Any]
+) -> dict[str, float]:
+    """Return the numbers of `Film.readings` from what `_grey` returns for these settings."""
+    who = _patient()
+    added = (grey - _grey({**settings, "noise": False})[0])[who.l3]
+    means = [float(grey[box].mean()) for box in (who.l3, who.beside)]
+    l3, beside = (255 - mean for mean in means) if settings["inverted"] else means
+    return {
+        "l3": l3,
+        "beside": beside,
+        "noise": float(added.std()),
+        "open_beam": open_beam,
+        "scatter": ratio,
+    }
+
+
 def payload() -> dict[str, Any]:
     """What the page needs to count and develop the film: matter, noise, rooms, limits and constants."""
     who, exposure = _patient(), _patient().exposure
@@ -283,29 +306,16 @@ class Film(living.Living):
     @property
     def film(self) -> np.ndarray:
         """The film as it is shown, (512, 416) uint8."""
-        grey = np.round(_grey(self.settings)[0]).astype(np.uint8)
-        side, inverted = self.settings["anterior"], self.settings["inverted"]
-        return radiograph.present(grey[None], np.array([side]), np.array([inverted]))[0]
+        return _shown(_grey(self.settings)[0], self.settings)
 
     @property
     def readings(self) -> dict[str, float]:
         """What the figure says in numbers.
 
-        l3, beside : mean grey level in the body of L3, and before it;  noise : SD of what noise adds in L3
+        l3, beside : mean grey level in the body of L3, and in front of it;  noise : SD of what noise adds in L3
         open_beam : photons per mm2 beside the patient;  scatter : scattered for each straight photon, in the middle
         """
-        who, settings = _patient(), self.settings
-        grey, open_beam, ratio = _grey(settings)
-        added = (grey - _grey(settings | {"noise": False})[0])[who.l3]
-        means = [float(grey[box].mean()) for box in (who.l3, who.beside)]
-        l3, beside = (255 - mean for mean in means) if settings["inverted"] else means
-        return {
-            "l3": l3,
-            "beside": beside,
-            "noise": float(added.std()),
-            "open_beam": open_beam,
-            "scatter": ratio,
-        }
+        return _read_off(*_grey(self.settings), self.settings)
 
     def __repr__(self) -> str:
         usual = rooms()[self.room]["settings"]
@@ -314,13 +324,14 @@ class Film(living.Living):
 
     def still(self) -> str:
         """Return the film at half its pixels, what it shows, and what to do, as HTML."""
-        found, file = self.readings, io.BytesIO()
-        height, width = self.film.shape
-        small = self.film.reshape(height // 2, 2, width // 2, 2).mean((1, 3))
+        counted, file = _grey(self.settings), io.BytesIO()
+        film, found = _shown(counted[0], self.settings), _read_off(*counted, self.settings)
+        height, width = film.shape
+        small = film.reshape(height // 2, 2, width // 2, 2).mean((1, 3))
         Image.fromarray(small.round().astype(np.uint8)).save(file, "png", optimize=True)
         words = (
             f"Lateral film of a lumbar spine, the patient facing {self.settings['anterior']}: mean grey level "
-            f"{found['l3']:.0f} in L3, {found['beside']:.0f} before it, noise {found['noise']:.1f}"
+            f"{found['l3']:.0f} in L3, {found['beside']:.0f} in front of it, noise {found['noise']:.1f}"
         )
         return living.picture(file.getvalue(), words, width, _CAPTION)
 

@@ -58,7 +58,7 @@ def sample(film: int) -> dict[str, Any]:
 
     film : 0 to 9
     returns : `image` (a JPEG as a data URI), `width`, `height`, `pixel_mm`, `landmarks_px`, `rated_landmarks_px`,
-        `angles_deg`, `rated_angles_deg`, `hospital` (in words) and `note`
+        `angles_deg`, `rated_angles_deg`, `hospital` (in words), `adult` (whether the patient is one) and `note`
     """
     i = whole("film", film, 0, len(SAMPLES) - 1)
     one, (where, _, note) = _drawn(i), SAMPLES[i]
@@ -75,6 +75,7 @@ def sample(film: int) -> dict[str, Any]:
         "angles_deg": one.angles_deg[0].tolist(),
         "rated_angles_deg": one.rated_angles_deg[0].tolist(),
         "hospital": hospitals.hospital(where).title,
+        "adult": bool(one.cohort[0] != "adolescent_scoliosis"),
         "note": note,
     }
 

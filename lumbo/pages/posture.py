@@ -2,7 +2,7 @@
 
 from base64 import b64encode
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from io import BytesIO
 from typing import Any, ClassVar
 
@@ -21,7 +21,7 @@ STANDING_MM = (  # a drawn patient who faces left: SS 39.4, PT 12.4, PI 51.8, LL
 )  # fmt: skip
 KNEES_DEG = 40.0  # how far the thighs lean at most
 _SS, _PT, _PI, _LL = lumbopelvic_angles(np.array(STANDING_MM), "left").tolist()
-_UPRIGHT = "L1 stays where it was in the drawn patient"
+_UPRIGHT = "L1 keeps the tilt that it has in the drawn patient"
 
 
 @dataclass(frozen=True)
@@ -50,12 +50,12 @@ _MEANS = (
     "LL: 32.9 + 0.60 PI − 0.23 age at 39 years, doi 10.1007/s00586-016-4702-2"
 )
 PRESETS = (
-    Preset("standing (drawn patient)", _PI, _PT, _LL, "drawn, no person"),
+    Preset("standing (drawn patient)", _PI, _PT, _LL, "invented, not a real person"),
     Preset("Roussouly type 2", 41.0, 10.0, _usual_ll(41.0), _MEANS),
     Preset("Roussouly type 3", 53.0, 13.0, _usual_ll(53.0), _MEANS),
     Preset("Roussouly type 4", 62.0, 12.0, _usual_ll(62.0), _MEANS),
     Preset(
-        "retroverted",
+        "pelvis swung backwards",
         _PI,
         SCHWAB_BORDERS["PT"][1],
         _LL - (SCHWAB_BORDERS["PT"][1] - _PT),
@@ -75,7 +75,7 @@ PRESETS = (
 def posed(pi_deg: float, pt_deg: float, ll_deg: float) -> list[list[float]]:
     """Pose the drawn patient, facing left: landmarks in mm, (6, 2), with these angles and SS = PI − PT.
 
-    Hip axis, the middle of L1 and all lengths stay those of `STANDING_MM`.
+    The hip axis, all lengths and the way from the middle of S1 to that of L1 stay those of `STANDING_MM`.
 
     >>> np.round(lumbopelvic_angles(np.array(posed(60, 20, 50)), "left"), 9).tolist()
     [40.0, 20.0, 60.0, 50.0]
@@ -85,9 +85,10 @@ def posed(pi_deg: float, pt_deg: float, ll_deg: float) -> list[list[float]]:
     points = np.array(STANDING_MM)
     hips, leg = hip_axis(points), np.hypot(*(s1_midpoint(points) - hip_axis(points)))
     middle = hips + leg * _towards(pt + 90)
+    l1 = middle + points[2:4].mean(0) - s1_midpoint(points)
     return [
         *_plate(middle, points[:2], pt - pi),
-        *_plate(points[2:4].mean(0), points[2:4], ll + pt - pi),
+        *_plate(l1, points[2:4], ll + pt - pi),
         *points[4:].tolist(),
     ]
 
@@ -170,8 +171,8 @@ class Pelvis(living.Living):
         A pose to reach: ``chapter.question`` of a question whose kind is pose.  It asks for angles of
         the drawn patient, so the landmarks must have theirs.
 
-    `landmarks` (a list of six [x, y]), `anterior`, `shown`, `upright` (whether L1 stays where it is when
-    the pelvis turns, or follows it), `knees` (degrees that the thighs lean) and `goal` can be read and set
+    `landmarks` (a list of six [x, y]), `anterior`, `shown`, `upright` (whether L1 keeps its tilt and its
+    way from S1 when the pelvis turns, or turns with it), `knees` (degrees that the thighs lean) and `goal` can be read and set
     at any time: they follow the reader's hand, and the figure follows them.
 
     Raises
@@ -197,7 +198,11 @@ class Pelvis(living.Living):
     goal = living.Checked(_pose_to_reach)
     presets = traitlets.List(
         [
-            asdict(preset) | {"landmarks": np.round(posed(preset.pi, preset.pt, preset.ll), 4).tolist()}
+            {
+                "title": preset.title,
+                "source": preset.source,
+                "landmarks": np.round(posed(preset.pi, preset.pt, preset.ll), 4).tolist(),
+            }
             for preset in PRESETS
         ]
     ).tag(sync=True)

@@ -1,7 +1,6 @@
 """The figure of six rooms: one patient in each, and one factor of variety at a time.  Taught in four_hospitals."""
 
 import io
-from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache, partial
@@ -46,11 +45,11 @@ _LINES: dict[str, tuple[str, Callable]] = {  # of a room: what it is called, and
     "slot": ("Beam", lambda slot: "moving fan" if slot else "cone"),
     "field_mm": ("Largest field, mm", lambda size: "{:g} × {:g}".format(*size)),
     "photons": ("Photons per mm²", "{:,}".format),
-    "scatter": ("Scatter over primary", "{:g}".format),
+    "scatter": ("Scattered / straight", "{:g}".format),
     "grid": ("Grid divides that by", lambda by: "no grid" if by == 1 else f"{by:g}"),
     "heel": ("Heel effect", "{:.0%}".format),
     "blur_mm": ("Blur, mm", "{:g}".format),
-    "compress": ("Equalisation", "{:.0%}".format),
+    "compress": ("Flattening", "{:.0%}".format),
     "edge": ("Edge enhancement", "{:g}".format),
     "gamma": ("Gamma", "{:g}".format),
 }
@@ -89,10 +88,8 @@ def shot(room: str = HOME, factor: str | None = None, amount: int = 0) -> hospit
 def _picture(room: str = HOME, factor: str | None = None, amount: int = 0) -> dict:
     """A film, its landmarks and what they measure, as JSON has them."""
     taken = shot(room, factor, amount)
-    stored = io.BytesIO()
-    Image.fromarray(taken.films[0]).save(stored, "JPEG", quality=_QUALITY, optimize=True)
     return {
-        "image": f"data:image/jpeg;base64,{b64encode(stored.getvalue()).decode()}",
+        "image": living.jpeg(taken.films[0], _QUALITY),
         "landmarks_px": taken.landmarks_px[0].round(3).tolist(),
         "angles_deg": taken.angles_deg[0].round(3).tolist(),
         "pixel_mm": round(float(taken.pixel_mm[0]), 4),
@@ -128,7 +125,7 @@ def _factor(name: str) -> dict:
     changes = [shot(HOME, name, amount).films[0] - usual for amount in AMOUNTS]
     return {
         "size_px": list(usual.shape[::-1]),
-        "title": spec["title"],
+        "title": _title(name),
         "law": spec["law"],
         "source": spec["source"],
         "between": bool(spec.get("between")),
@@ -139,6 +136,11 @@ def _factor(name: str) -> dict:
         "darker": [round(float((change < -_SEEN).mean()), 4) for change in changes],
         "films": [_picture(HOME, name, amount) for amount in AMOUNTS],
     }
+
+
+def _title(name: str) -> str:
+    """What a factor is called, in the words of the chapters."""
+    return variety.factors()[name]["title"].replace("equalisation", "flattening")
 
 
 def _value(name: str, amount: int) -> float:
@@ -159,7 +161,7 @@ class Hospitals(living.Living):
     amount : int, optional
         How many SD the factor is from its mean, -2 to 2.
     other : str or None, optional
-        A second room, to be seen beside the first or by a wipe.
+        A second room, to be seen beside the first or with a slider between them.
 
     All four can be read and set at any time: they follow the reader's hand, and the figure follows them.
 
@@ -204,11 +206,10 @@ class Hospitals(living.Living):
     def still(self) -> str:
         """Return the six rooms, or the five amounts of the factor, in one picture, as HTML."""
         if self.factor:
-            title = variety.factors()[self.factor]["title"]
             seen: dict[str, tuple] = {
                 f"{amount:+d} SD" if amount else "the mean": (HOME, self.factor, amount) for amount in AMOUNTS
             }
-            words, say = f"One patient and one factor, {title}", ""
+            words, say = f"One patient and one factor, {_title(self.factor)}", ""
         else:
             seen = {
                 hospitals.hospital(name).title.partition(":")[0]: (name,) for name in hospitals.hospitals()

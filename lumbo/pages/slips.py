@@ -9,7 +9,7 @@ from lumbo.pages.posture import STANDING_MM
 
 __all__ = ["DRAWS", "ErrorCloud", "normals"]
 
-DRAWS = 200  # how often the rater measures
+DRAWS = 200  # how often the rater reads the picture
 _SPOTS = (0, 1, 2, 2, 3, 3)  # which of the four slips strikes each landmark
 _SIDE = "left"  # the patient of the chapter faces left
 _LARGEST_MM, _LARGEST_DEG, _STRETCH = 10.0, 30.0, (0.8, 1.25)
@@ -75,12 +75,12 @@ class ErrorCloud(living.Living):
     stretch : float, optional
         Height of the picture over its true height, 0.8 to 1.25; its width stays.
     seed : int, optional
-        Of the 200 measurements.
+        Of the 200 readings.
     moved_mm : array-like, shape (6, 2), optional
         How far the reader's own marks lie from the landmarks in the picture.
 
     All of them can be read and set at any time; they follow the reader's hand, and the figure follows them.
-    `errors_deg` has the errors of the 200 measurements.
+    `errors_deg` has the errors of the 200 readings.
 
     Raises
     ------
@@ -140,7 +140,7 @@ class ErrorCloud(living.Living):
 
     @property
     def errors_deg(self) -> np.ndarray:
-        """Errors of SS, PT, PI, LL of the 200 measurements, shape (200, 4), degrees from -180 to 180."""
+        """Errors of SS, PT, PI, LL of the 200 readings, shape (200, 4), degrees from -180 to 180."""
         return _turn(lumbopelvic_angles(self.measured_mm, _SIDE) - self.angles_deg)
 
     def __repr__(self) -> str:
@@ -150,7 +150,7 @@ class ErrorCloud(living.Living):
         return f"ErrorCloud(slips {slips} mm; {habit}; {height}; seed {self.seed})"
 
     def still(self) -> str:
-        """Return the errors of the 200 measurements, their means and SDs, as HTML."""
+        """Return the errors of the 200 readings, their means and SDs, as HTML."""
         return _still(self.errors_deg)
 
 
@@ -163,9 +163,8 @@ def _turn(degrees: np.ndarray) -> np.ndarray:
 _WIDE, _ROW, _ZERO = 420, 56, 150  # sizes, and where an error of 0 lies, in units of the picture
 _HALF = 130  # from there to the end of a strip
 _ENDS = (2, 5, 10, 15, 20, 30, 45, 90, 180)  # degrees at the end of a strip; as in slips.js
-_COLOURS = dict(zip(ANGLES, ("#0063a8", "#b84a00", "#9a2f8f", "#00755a")))
 _CAPTION = (
-    "A still picture of 200 measurements: to change the rater and to drag the marks, the page must run "
+    "A still picture of 200 readings: to change the rater and to drag the marks, the page must run "
     "scripts, and in Jupyter be trusted. Not for clinical use."
 )
 
@@ -173,7 +172,7 @@ _CAPTION = (
 def _still(errors: np.ndarray) -> str:
     mean, sd = errors.mean(0), errors.std(0, ddof=1)
     said = [_signed(m) + f" ± {s:.1f}°" for m, s in zip(mean, sd)]
-    words = f"Errors of {DRAWS} measurements, mean ± SD: "
+    words = f"Errors of {DRAWS} readings, mean ± SD: "
     words += ", ".join(f"{name} {text}" for name, text in zip(ANGLES, said))
     return living.picture(_strips(errors, said), words, _WIDE, _CAPTION)
 
@@ -193,9 +192,9 @@ def _strips(errors: np.ndarray, said: list[str]) -> str:
         at = np.round(np.stack([_ZERO + _HALF * values.clip(-end, end) / end, middle + lift], -1), 1)
         dots = "".join(f"M{x:g} {y:g}h0" for x, y in at)
         shapes += [
-            f'<path d="{dots}" stroke="{_COLOURS[name]}" stroke-width="3.4" stroke-opacity=".45" '
+            f'<path d="{dots}" stroke="{living.COLOURS[name]}" stroke-width="3.4" stroke-opacity=".45" '
             f'stroke-linecap="round"/>',
-            f'<text x="12" y="{middle + 4:g}" fill="{_COLOURS[name]}">{name}</text>',
+            f'<text x="12" y="{middle + 4:g}" fill="{living.COLOURS[name]}">{name}</text>',
             f'<text x="{_WIDE - 14}" y="{middle + 4:g}" fill="#22262b" text-anchor="end">{text}</text>',
         ]
     shapes.append(f'<path d="M{_ZERO} 8V{high - 24}" stroke="#6b747d" stroke-dasharray="4 3"/>')

@@ -8,6 +8,7 @@ import json
 import re
 import tomllib
 from importlib.resources import files
+from math import isqrt
 from urllib.parse import unquote
 from xml.etree import ElementTree
 
@@ -50,6 +51,11 @@ def random_states(n: int, seed: int) -> list[dict]:
     return states
 
 
+def title_of(cohort: str) -> str:
+    """What the page calls a cohort: as the table does, but in plain words."""
+    return populations.cohort(cohort).title.replace("Asymptomatic", "Healthy")
+
+
 def people(state):
     """SS, PT, PI, LL (400, 4) by the chapter's recipe, with NumPy's root."""
     mixed = normals(state["seed"], (COUNT, 3)) @ np.linalg.cholesky(together(state["r"])).T
@@ -79,7 +85,8 @@ def test_starts_with_the_healthy_adults_of_the_table():
     for name in populations.cohort_names():
         known = figure.cohorts[name]
         assert known["sources"] == [table[name][angle]["source"] for angle in ("pt", "pi", "ll")]
-        assert Population(name).mean_deg == known["mean_deg"] and known["title"] == table[name]["title"]
+        assert Population(name).mean_deg == known["mean_deg"] and known["title"] == title_of(name)
+    assert figure.cohorts["healthy_adults"]["title"] == "Healthy adults"
 
 
 def test_draws_what_was_ordered():
@@ -105,6 +112,22 @@ def test_what_is_allowed_is_what_has_no_negative_variance():
             if abs(value) <= 0.99:
                 least = np.linalg.eigvalsh(together(trial)).min()
                 assert least > -1e-12 if inside else least < 1e-12
+
+
+def exact_limits(one: int, two: int) -> list[float]:
+    """What `allowed` must be beside two correlations in hundredths, by whole numbers alone."""
+    reach = isqrt((10_000 - one**2) * (10_000 - two**2))
+    low, high = -((reach - one * two) // 100), (one * two + reach) // 100
+    return [max(low, -99) / 100, min(high, 99) / 100]
+
+
+PAIRS_OF_HUNDREDTHS = [(one, two) for one in range(-99, 100) for two in range(-99, 100)]
+
+
+def test_no_limit_of_a_correlation_stands_on_the_noise_of_floating_point():
+    assert allowed((0.6, 0.8, 0.0), 2) == (0.0, 0.96)
+    for one, two in PAIRS_OF_HUNDREDTHS:
+        assert list(allowed((one / 100, two / 100, 0.0), 2)) == exact_limits(one, two), (one, two)
 
 
 def test_correlations_at_the_edge_are_drawn_too():
@@ -269,13 +292,15 @@ def test_three_hundred_states_set_through_the_model(open_page):
     page, states = open_page(Population()), random_states(300, seed=6)
     assert_true(page)
     found = page.evaluate(
-        """states => {
-            const box = document.querySelector('.lumbo-static');
-            return JSON.stringify(states.map(state => {
+        """async states => {
+            const box = document.querySelector('.lumbo-static'), found = [];
+            for (const state of states) {
                 Object.entries(state).forEach(([field, value]) => box.lumbo.set(field, value));
+                await null; // the page may draw once, after all of them
                 if (box.innerHTML.includes('NaN')) throw new Error('NaN');
-                return READ(box);
-            }));
+                found.push(READ(box));
+            }
+            return JSON.stringify(found);
         }""".replace("READ", READ),
         states,
     )
@@ -312,6 +337,11 @@ def test_page_and_python_allow_the_same(module):
     found = module.evaluate("all => all.map(r => [0, 1, 2].map(k => crowd.allowed(r, k)))", r.tolist())
     expected = [[allowed(three, k) for k in range(3)] for three in r.tolist()]
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
+    found = module.evaluate(
+        "all => JSON.stringify(all.map(([a, b]) => crowd.allowed([a / 100, b / 100, 0], 2)))",
+        PAIRS_OF_HUNDREDTHS,
+    )
+    assert json.loads(found) == [exact_limits(*pair) for pair in PAIRS_OF_HUNDREDTHS]
 
 
 def points_of(d):
@@ -388,16 +418,18 @@ def test_impossible_correlations_are_refused_in_words(open_page):
     page, rng, refused = open_page(Population()), np.random.default_rng(11), 0
     moves = [[int(rng.integers(3)), round(rng.uniform(-1, 1), 2)] for _ in range(300)]
     found = page.evaluate(
-        """moves => {
-            const box = document.querySelector('.lumbo-static');
+        """async moves => {
+            const box = document.querySelector('.lumbo-static'), found = [];
             const sliders = box.querySelectorAll('.tied input'), refused = box.querySelector('.refused');
-            return moves.map(([k, value]) => {
+            for (const [k, value] of moves) {
                 const before = box.lumbo.get('r');
                 sliders[k].value = value;
                 sliders[k].dispatchEvent(new Event('input', {bubbles: true}));
                 sliders[k].dispatchEvent(new Event('change', {bubbles: true}));
-                return [before, box.lumbo.get('r'), sliders[k].value, refused.textContent];
-            });
+                await null; // drawn
+                found.push([before, box.lumbo.get('r'), sliders[k].value, refused.textContent]);
+            }
+            return found;
         }""",
         moves,
     )
@@ -456,11 +488,12 @@ def test_every_control_sets_its_field(open_page):
         shown = f"{now:.0f}°" if index is None else f"{now:.1f}°"
         assert slider.get_attribute("aria-valuetext") == shown
         assert_true(page)
+    assert "Forty of the 400 patients are shown" in page.locator(".help").inner_text()
     page.get_by_role("radio", name="PT").check()
     assert get(page)["versus"] == "PT"
     assert_true(page)
     seed = get(page)["seed"]
-    page.get_by_role("button", name="Draw others").click()
+    page.get_by_role("button", name="Draw 400 new patients").click()
     assert get(page)["seed"] == seed + 1
     assert_true(page)
     page.get_by_role("button", name="Reset").click()
@@ -476,7 +509,7 @@ def test_each_cohort_brings_its_numbers_and_their_sources(open_page):
         assert_true(page)
         who = populations.cohort(name)
         text = page.locator("details").text_content()
-        assert f"{who.title}, as in data_synth/cohorts.toml:" in text
+        assert f"{title_of(name)}, as in data_synth/cohorts.toml:" in text
         for angle, law in (("PI", who.pi), ("PT", who.pt), ("LL", who.ll)):
             assert f"{angle}: {law['source']}." in text
     slide(page, "LL mean", 44)
@@ -534,14 +567,19 @@ def test_the_mouse_drags_a_slider_and_tab_reaches_every_control(open_page):
     laws = [f"{angle} {kind}" for angle in ("PT", "PI", "LL") for kind in ("mean", "SD")]
     ties = [f"r of {pair}" for pair in PAIRS]
     assert names[:2] == ["Choose patients whose PI is at least", "radio"]
-    assert names[3:] == [*laws, *ties, "Draw others", "Reset", "Where the numbers come from"]
+    assert names[3:] == [*laws, *ties, "Draw 400 new patients", "Reset", "Where the numbers come from"]
 
 
 def test_figures_on_one_page_stay_apart(open_page):
     states = random_states(3, seed=12)
     page = open_page(*(Population(**state) for state in states))
     assert page.locator(".lumbo-static > figure:visible").count() == 0
-    page.locator(".lumbo-static").nth(1).get_by_role("button", name="Draw others").click()
+    page.locator(".lumbo-static").nth(1).get_by_role("button", name="Draw 400 new patients").click()
     assert [get(page, k) != states[k] for k in range(3)] == [False, True, False]
     for k in range(3):
         assert_true(page, k)
+    panels = page.locator(
+        ".lumbo-crowd > .panel"
+    )  # each figure brings the common style: its own must win over all
+    aligned = panels.evaluate_all("all => all.map(panel => getComputedStyle(panel).alignSelf)")
+    assert set(aligned) == {"start"}

@@ -143,7 +143,7 @@ def test_a_room_takes_films_as_its_hospital_does():
             assert (tuple(value) if field == "window" else value) == getattr(where.scanner, field)
 
 
-def test_what_is_measured_lies_inside_l3_and_before_it():
+def test_what_is_measured_lies_inside_l3_and_in_front_of_it():
     who = darkroom._patient()
     bone, soft = who.matter[1, 0].numpy(), who.matter[0, 0].numpy()
     assert bone[who.l3].min() > 2 and abs(bone[who.beside]).max() < 0.5
@@ -250,7 +250,23 @@ def test_without_scripts_a_still_picture_stays(room, changes):
     halves = figure.film.reshape(256, 2, 208, 2).mean((1, 3))
     assert abs(small - halves).max() <= 0.5
     readings = figure.readings
-    assert f"{readings['l3']:.0f} in L3, {readings['beside']:.0f} before it" in found[2]
+    assert f"{readings['l3']:.0f} in L3, {readings['beside']:.0f} in front of it" in found[2]
+    assert found[2].endswith(f", noise {readings['noise']:.1f}")
+
+
+def test_no_number_of_the_chapters_alt_text_lies_near_a_rounding_border():
+    """It is compared exactly, also with what another processor computes."""
+    readings = Film().readings
+    for name, decimals in (("l3", 0), ("beside", 0), ("noise", 1)):
+        places = readings[name] * 10**decimals
+        assert abs(places % 1 - 0.5) >= 0.05, name
+
+
+def test_a_still_picture_develops_once_with_noise_and_once_without(monkeypatch):
+    made, develop = [], processing.develop
+    monkeypatch.setattr(processing, "develop", lambda *given: made.append(1) or develop(*given))
+    Film().still()
+    assert len(made) == 2
 
 
 @pytest.fixture
@@ -375,9 +391,13 @@ def assert_readings(page, settings, room):
 
 def test_the_words_say_whether_l3_stands_out(open_page):
     page, said = open_page(Film()), lambda: page.locator(".says > output").inner_text()
-    assert said().startswith("This is the room's film: L3 is ")
+    apart, times = (shown(page)[name][0] for name in ("apart", "times"))
+    differ = f"L3 and the tissue in front of it differ by {apart:.1f} grey levels"
+    assert said() == f"This is the room's film: {differ}, {times:.1f} times the noise."
     put(page, settings=CHAPTER | {"photons": 100})
-    assert said().startswith("L3 stands out less than in the room's film: ")
+    assert said().startswith(
+        "L3 stands out less than in the room's film: L3 and the tissue in front of it differ by "
+    )
     put(page, settings=CHAPTER | {"photons": 400_000})
     assert said().startswith("L3 stands out more than in the room's film: ")
     put(page, settings=CHAPTER | {"heel": 0.11})
@@ -424,6 +444,16 @@ def test_the_keyboard_moves_every_slider_and_only_its_setting(open_page):
         assert_film(film(page), settings)
 
 
+def test_the_page_says_what_the_patient_and_the_grid_leave_out(open_page):
+    page = open_page(Film())
+    says = page.locator(".lumbo-darkroom .panel .help").inner_text()
+    assert "A real grid also stops part of the straight photons; ours does not." in says and "slim" in says
+    heel = page.get_by_role("slider", name="Heel").get_attribute("aria-description")
+    assert heel.endswith("the anode is at the head end")
+    top, bottom = (renderer(CHAPTER, heel=0.6, noise=False)[0][rows, :4].mean() for rows in (0, -1))
+    assert top < bottom  # the head is at the top
+
+
 def test_tab_reaches_everything_in_order(open_page):
     page = open_page(Film())
     names = []
@@ -436,7 +466,14 @@ def test_tab_reaches_everything_in_order(open_page):
             )
         )
     switches = ["Two energies", "Noise", "Bone dark", "Faces right"]
-    assert names[:19] == ["Row of the profile", "Room", "Hold: the room's film", "Reset", *SLIDERS, *switches]
+    assert names[:19] == [
+        "Row of the profile",
+        "Room",
+        "Hold to see the room's film",
+        "Reset",
+        *SLIDERS,
+        *switches,
+    ]
 
 
 def test_the_switches(open_page):
@@ -481,7 +518,7 @@ def test_holding_shows_the_film_of_the_room_from_the_same_side(open_page):
     mine = CHAPTER | {"photons": 60, "anterior": "right", "inverted": True}
     theirs = CHAPTER | {"anterior": "right"}
     put(page, settings=mine)
-    peek = page.get_by_role("button", name="Hold: the room's film")
+    peek = page.get_by_role("button", name="Hold to see the room's film")
     box = peek.bounding_box()
     page.mouse.move(box["x"] + 9, box["y"] + 9)
     for press, release in (
@@ -558,7 +595,7 @@ def test_a_finger_on_a_phone(open_page):
     scale = page.locator("canvas").bounding_box()["width"] / 416
     assert abs(state(page)["line_px"] - start - 80 / scale) <= 1
     assert page.evaluate("window.scrollY") == 0
-    peek = page.get_by_role("button", name="Hold: the room's film")
+    peek = page.get_by_role("button", name="Hold to see the room's film")
     peek.scroll_into_view_if_needed()
     box, badge = peek.bounding_box(), page.locator(".badge")
     for kind, points in (("touchStart", [{"x": box["x"] + 20, "y": box["y"] + 20}]), ("touchEnd", [])):
@@ -592,9 +629,14 @@ def test_figures_on_one_page_stay_apart(open_page):
         assert_film(film(page, number), figure.settings)
     put(page, 1, settings=CHAPTER | {"photons": 99})
     assert_film(film(page, 0), CHAPTER)
+    panels = page.locator(
+        ".lumbo-darkroom > .panel"
+    )  # each figure brings the common style: its own must win over all
+    aligned = panels.evaluate_all("all => all.map(panel => getComputedStyle(panel).alignSelf)")
+    assert set(aligned) == {"flex-start"}
 
 
-def test_without_its_data_a_sentence_says_so(browser, tmp_path):
+def test_without_its_data_a_sentence_says_so_and_the_picture_stays(browser, tmp_path):
     file = tmp_path / "page.html"
     html = Film()._repr_mimebundle_()[0]["text/html"]
     file.write_text(f'<!doctype html><meta charset="utf-8">{html}', encoding="utf-8")
@@ -604,6 +646,8 @@ def test_without_its_data_a_sentence_says_so(browser, tmp_path):
     page.get_by_text(
         "The film could not be loaded: it comes with the book, or with a running kernel."
     ).wait_for()
+    page.wait_for_selector(".lumbo-darkroom[data-without]")
+    assert page.locator(".lumbo-static > figure img").is_visible()
     context.close()
 
 
@@ -617,7 +661,7 @@ def test_without_scripts_or_with_a_broken_module_the_picture_stays(browser, tmp_
         context = browser.new_context(offline=True, java_script_enabled=scripts)
         page = context.new_page()
         page.goto(file.as_uri())
-        page.wait_for_timeout(500)
+        page.locator(".lumbo-static > div").wait_for(state="detached")
         assert page.locator(".lumbo-static figure img").is_visible()
         assert page.locator(".lumbo-darkroom").count() == 0
         context.close()

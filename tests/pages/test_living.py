@@ -6,11 +6,11 @@ from importlib.resources import files
 
 import pytest
 
-from lumbo.pages import living
+from lumbo.pages import ErrorCloud, Exercise, Film, Hospitals, Measure, Pelvis, Population, exercises, living
 from lumbo.pages.living import Living
 
 STATIC = files("lumbo.pages").joinpath("static")
-SHARED = {"core", "geometry"}
+SHARED = {"core", "geometry", "indices"}
 FIGURES = sorted(
     path.name[:-3] for path in STATIC.iterdir() if path.name.endswith(".js") and path.name[:-3] not in SHARED
 )
@@ -80,3 +80,36 @@ def test_a_kernel_answers_what_a_page_asks_for():
 def test_a_payload_is_a_script_that_holds_it():
     script = living.payload_script("counter-data", {"count": 3})
     assert json.loads(script.split("] = ")[1].rstrip(";\n")) == {"count": 3}
+
+
+def floats(value):
+    """All floats of a state, however deep."""
+    if isinstance(value, dict | list | tuple):
+        inner = value.values() if isinstance(value, dict) else value
+        return [found for one in inner for found in floats(one)]
+    return [value] if isinstance(value, float) else []
+
+
+KINDS = {f"{chapter}.{name}": question["kind"] for chapter in exercises.chapters()
+         for name, question in exercises.questions(chapter).items()}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "figures",
+    [
+        pytest.param(lambda made=made: [made()], id=made.__name__)
+        for made in (Pelvis, Measure, ErrorCloud, Population, Film, Hospitals)
+    ]
+    + [
+        pytest.param(
+            lambda: [Exercise(name) for name, kind in KINDS.items() if kind != "pose"], id="Exercise"
+        ),
+        pytest.param(
+            lambda: [Pelvis(goal=name) for name, kind in KINDS.items() if kind == "pose"], id="goals"
+        ),
+    ],
+)
+def test_what_a_figure_starts_from_is_alike_on_every_processor(figures):
+    for figure in figures():
+        state = {field: getattr(figure, field) for field in figure.fields}
+        assert [value for value in floats(state) if round(value, 6) != value] == []

@@ -237,6 +237,7 @@ def handle(page, name, figure=0):
     return box(page, figure).get_by_role("slider", name=name, exact=True)
 
 
+SCHWAB = {name: low for name, (low, _) in indices.SCHWAB_BORDERS.items()}
 ALL_TEXTS = """(sets) => sets.map(([points, anterior, spacing]) => {
     const box = document.querySelector('.lumbo-static');
     for (const [k, v] of [['anterior', anterior], ['spacing_mm', spacing], ['points', points]]) box.lumbo.set(k, v);
@@ -256,7 +257,7 @@ def numeric_costs(points, anterior, spacing):
 
 def test_four_hundred_sets_of_points_agree_with_lumbo(open_page):
     page = ready(open_page(Measure()))
-    sets = random_points(400, seed=11)
+    sets, typed = random_points(400, seed=11), 0
     for (points, anterior, spacing), texts in zip(sets, page.evaluate(ALL_TEXTS, sets), strict=True):
         angles = lumbopelvic_angles(np.array(points) * spacing, anterior)
         np.testing.assert_allclose([read(t) for t in texts["you"]], angles, atol=0.05 + 1e-6)
@@ -265,15 +266,21 @@ def test_four_hundred_sets_of_points_agree_with_lumbo(open_page):
         np.testing.assert_allclose(found, costs, atol=0.005 + 1e-5)
         gap, roussouly, schwab = texts["index"]
         assert read(gap) == pytest.approx(indices.pi_ll_mismatch(angles), abs=0.05 + 1e-6)
+        grades = [indices.SCHWAB_MODIFIERS[grade] for grade in indices.schwab_modifiers(angles)]
+        assert schwab == f"PT {grades[0]}, PI − LL {grades[1]}"
+        if angles[1] > SCHWAB["PT"] or indices.pi_ll_mismatch(angles) > SCHWAB["PI-LL"]:
+            assert roussouly.startswith("Roussouly’s types describe spines without compensation; here ")
+            assert ("PT above 20°" in roussouly) == (angles[1] > SCHWAB["PT"])
+            continue
+        typed += 1
         group, off = indices.roussouly(angles)
         assert roussouly.startswith(f"{indices.ROUSSOULY_GROUPS[group]}; ")
         assert read(roussouly.split("; ")[1].split(" ")[0]) == pytest.approx(off, abs=0.05 + 1e-6)
-        grades = [indices.SCHWAB_MODIFIERS[grade] for grade in indices.schwab_modifiers(angles)]
-        assert schwab == f"PT {grades[0]}, PI − LL {grades[1]}"
         shares = indices.roussouly_shares(angles, np.hypot(*costs[:2, 0]))
         said = dict(re.findall(r"(1 or 2|3|4) in (\d+) %", roussouly))
         for name, share in zip(indices.ROUSSOULY_GROUPS, 100 * shares):
             assert float(said.get(name, 0)) == pytest.approx(share, abs=0.5 + 1e-3)
+    assert 50 < typed < 350
 
 
 def test_points_anywhere_agree_with_lumbo_up_to_full_turns(open_page):
@@ -331,6 +338,58 @@ def test_six_clicks_of_the_mouse_and_a_drag(open_page):
     np.testing.assert_allclose(get(page, "points"), expected, atol=0.02)
     spacing = sample(0)["pixel_mm"]
     np.testing.assert_allclose(shown(page), lumbopelvic_angles(expected * spacing, "left"), atol=0.06)
+
+
+@pytest.mark.parametrize("zoom", [1.5, 0.7])
+def test_in_a_page_that_is_zoomed_points_and_loupe_lie_right(open_page, zoom):
+    slides = f"<style>body {{ zoom: {zoom}; }}</style>"
+    page = ready(open_page(Measure(), before=slides, viewport={"width": 1600, "height": 1400}))
+    places, scale = on_screen(page, CEDAR)
+    for i in (4, 1, 5, 0):
+        x, y = places[i]
+        page.mouse.move(x, y)
+        loupe = box(page).locator(".loupe").bounding_box()
+        middle = [loupe["x"] + loupe["width"] / 2, loupe["y"] + loupe["height"] / 2]
+        np.testing.assert_allclose(middle, [x, y - 89 * zoom], atol=1.5)
+        assert loupe["width"] == pytest.approx(118 * zoom, abs=0.5)
+        page.mouse.click(x, y)
+        np.testing.assert_allclose(get(page, "points")[-1], CEDAR[i], atol=0.05)
+        pin = centre(page, STEPS[len(get(page, "points")) - 1])
+        np.testing.assert_allclose(pin, [x, y], atol=0.6)
+
+
+def test_brightness_and_contrast_are_a_filter_of_both_canvases(open_page):
+    page = ready(open_page(Measure(), viewport={"width": 1280, "height": 1000}))
+    page.get_by_text("Side, pixels, brightness").click()
+    page.get_by_role("slider", name="Brightness").fill("1.5")
+    page.get_by_role("slider", name="Contrast").fill("0.6")
+    page.mouse.move(*on_screen(page, CEDAR[1])[0])
+    filters = box(page).locator("canvas").evaluate_all("all => all.map(one => getComputedStyle(one).filter)")
+    assert filters == ["brightness(1.5) contrast(0.6)"] * 2
+    assert box(page).locator(".loupe").evaluate("one => getComputedStyle(one).filter") == "none"
+    assert "context.filter" not in Measure._esm  # which Safari has switched off
+
+
+def test_indices_for_adults_are_not_printed_for_a_child(open_page):
+    page = open_page(Measure())
+    for film, (where, _, _) in enumerate(SAMPLES):
+        put(page, film=film, points=CEDAR, compared=False)
+        ready(page)
+        child = where == "birch"
+        assert sample(film)["adult"] is not child
+        words = box(page).locator(".panel").inner_text()
+        assert ("These indices are for adults." in words) == child
+        assert ("for adults with deformity; its third modifier, SVA, is not on this film" in words) != child
+        for name in ("schwab", "roussouly"):
+            assert box(page).locator(f"[data-index={name}]").is_visible() != child
+        assert ("Roussouly type" in words) != child
+        assert box(page).locator("[data-index='PI-LL']").is_visible()
+
+
+def test_a_type_waits_until_all_angles_are_known(open_page):
+    page = ready(open_page(Measure()))
+    put(page, points=CEDAR[:4])
+    assert box(page).locator("[data-index=roussouly]").inner_text() == "–"
 
 
 def test_of_two_points_close_together_the_nearer_is_dragged(open_page):
@@ -429,6 +488,9 @@ def test_the_keyboard_does_it_all(open_page):
     for key in ("Shift+ArrowLeft", "ArrowUp", "ArrowUp", "ArrowRight"):
         page.keyboard.press(key)
     assert box(page).locator(".loupe").is_visible()
+    ground = box(page).locator(".ground")
+    values = [float(ground.get_attribute(f"aria-value{name}")) for name in ("min", "now", "max")]
+    assert values == [-0.5, start[0] - 9, 519.5]
     page.keyboard.press("Enter")
     first = start + [-9, -2]
     np.testing.assert_allclose(get(page, "points"), [first], atol=0.51)
@@ -665,6 +727,11 @@ ROW = "0,520,640,left,0.5,0.5," + ",".join(str(v) for p in CEDAR for v in p)
         (broken(points=CEDAR[:5]), "Reading 2: points must be a list of 6."),
         (broken(points=[[0]] + CEDAR[1:]), "Reading 2: s1_anterior must be a list of 2."),
         (broken(points=[[600, 0]] + CEDAR[1:]), "Reading 2: s1_anterior_x is 600; allowed: a number from -0.5 to 519.5."),
+        (broken(spacing_mm=0), "Reading 2: spacing_mm must be a list of 2."),
+        (broken(spacing_mm=False), "Reading 2: spacing_mm must be a list of 2."),
+        (broken(spacing_mm=""), "Reading 2: spacing_mm must be a list of 2."),
+        ("[null]", "Reading 1 is not a reading."),
+        ('{"readings": null}', 'back.csv has no list "readings".'),
         (broken(spacing_mm=[1, 0]), "Reading 2: mm_down is 0; allowed: a number from 0.001 to 100."),
         (broken(angles_deg=[1, 2, 3, 4]), "Reading 2: SS is 1.0°, but its points give 30.0°."),
         (broken(true_deg=[1, 2, 3]), "Reading 2: true_deg must be a list of 4."),
@@ -682,6 +749,14 @@ def test_a_broken_file_is_named_and_changes_nothing(open_page, content, message)
     put(page, readings=[READING])
     assert upload(page, "back.csv", content).startswith(message)
     assert get(page, "readings") == [READING]
+
+
+def test_a_file_that_cannot_be_read_at_all_is_told(open_page):
+    page = ready(open_page(Measure()))
+    page.evaluate("void (File.prototype.text = () => Promise.reject(new DOMException('gone')))")
+    assert upload(page, "gone.json", "[]") == "gone.json cannot be read."
+    page.evaluate("void (File.prototype.slice = () => { throw new DOMException('gone'); })")
+    assert open_film(page, "gone.png", picture(30, 40)) == "gone.png cannot be read."
 
 
 def test_a_table_without_angles_or_with_other_columns_is_welcome(open_page):
@@ -784,6 +859,18 @@ def test_a_huge_film_is_shown_coarser_and_counts_in_its_own_pixels(open_page):
     np.testing.assert_allclose(get(page, "points"), [[6749.5, 149.5]], atol=6)
 
 
+def test_a_huge_film_that_cannot_be_made_smaller_is_told(open_page):
+    page = ready(open_page(Measure()))
+    page.evaluate(
+        """() => {
+            const make = createImageBitmap;
+            window.createImageBitmap = (from, how) => how ? Promise.reject(new DOMException("no memory")) : make(from);
+        }"""
+    )
+    said = open_film(page, "huge.png", picture(9000, 30))
+    assert said.startswith("huge.png begins like a PNG, but cannot be opened") and get(page, "film") == 0
+
+
 def test_a_film_of_one_pixel(open_page):
     page = ready(open_page(Measure()))
     open_film(page, "dot.png", picture(1, 1))
@@ -835,6 +922,29 @@ def test_readings_are_remembered_and_nonsense_is_not(open_page):
         assert get(page, "readings") == []
 
 
+def test_two_figures_lose_no_reading_and_forget_all(open_page):
+    page = open_page(Measure(2), Measure(3))
+    for figure in (0, 1, 0):
+        ready(page, figure)
+        put(
+            page,
+            figure,
+            points=(np.array(CEDAR) + len(get(page, "readings", figure))).tolist(),
+            compared=False,
+        )
+        box(page, figure).get_by_role("button", name="Compare").click()
+    assert [len(get(page, "readings", figure)) for figure in (0, 1)] == [2, 1]
+    page.reload()
+    page.wait_for_function("() => document.querySelectorAll('.lumbo-static[data-ready]').length == 2")
+    for figure in (0, 1):
+        assert sorted(one["film"] for one in get(page, "readings", figure)) == [2, 2, 3]
+    for name in ("Forget all", "Really forget all?"):
+        box(page, 0).get_by_role("button", name=name).click()
+    page.reload()
+    page.wait_for_function("() => document.querySelectorAll('.lumbo-static[data-ready]').length == 2")
+    assert get(page, "readings", 0) == get(page, "readings", 1) == []
+
+
 def test_without_a_memory_it_works_all_the_same(open_page):
     block = (
         "<script>Object.defineProperty(window, 'localStorage', {get() { throw new Error('no'); }})</script>"
@@ -852,8 +962,28 @@ def test_where_the_films_are_missing_it_says_so(browser, tmp_path):
     page = context.new_page()
     page.goto(file.as_uri())
     page.get_by_text("This film comes with the book, or with a running kernel.").wait_for()
+    still, again = box(page).locator("> figure"), page.get_by_role("button", name="Try again")
+    assert still.is_visible() and again.is_visible()
     open_film(page, "mine.png", picture(60, 80))  # one's own still works
     ready(page)
+    assert not still.is_visible() and not again.is_visible()
+    page.get_by_role("combobox", name="Film").select_option("0")
+    still.wait_for(state="visible")
+    page.evaluate("film => { globalThis.lumboPayloads = {'marking-0': film}; }", sample(0))
+    again.click()
+    ready(page)
+    assert not still.is_visible() and not again.is_visible() and get(page, "film") == 0
+    page.evaluate("globalThis.lumboPayloads = {}")
+    for film in (1, 0):
+        page.get_by_role("combobox", name="Film").select_option(str(film))
+        still.wait_for(state="visible")
+    page.evaluate(
+        "films => { globalThis.lumboPayloads = films; }", {f"marking-{i}": sample(i) for i in (0, 1)}
+    )
+    for film in (1, 0):  # chosen again, it is asked for again
+        page.get_by_role("combobox", name="Film").select_option(str(film))
+        ready(page)
+        assert not still.is_visible()
     context.close()
 
 
@@ -861,3 +991,10 @@ def test_the_films_of_the_page_are_those_of_the_module():
     assert Measure().films == [where.capitalize() for where, *_ in SAMPLES]
     assert all(name in Measure._esm for name in LANDMARKS)
     assert f"MOST_READINGS = {marking.MOST_READINGS}" in Measure._esm
+    assert f"LONGEST_PX = {marking.LONGEST_PX:_}" in Measure._esm
+    borders = re.search(r'SCHWAB_BORDERS = \{ PT: (.*?), "PI-LL": (.*?) \}', Measure._esm)
+    assert [json.loads(pair) for pair in borders.groups()] == [
+        list(indices.SCHWAB_BORDERS[n]) for n in SCHWAB
+    ]
+    names = re.search(r"SCHWAB_MODIFIERS = (\[.*?\])", Measure._esm)[1]
+    assert json.loads(names) == list(indices.SCHWAB_MODIFIERS)

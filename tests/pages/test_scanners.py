@@ -18,6 +18,7 @@ from PIL import Image
 from lumbo.angles import ANGLES, hip_axis, lumbopelvic_angles
 from lumbo.errors import InputError
 from lumbo.films import hospitals, radiograph, variety
+from lumbo.pages import living
 from lumbo.pages.scanners import AMOUNTS, FACTORS, Hospitals, shot
 
 ROOMS = list(hospitals.hospitals())
@@ -111,7 +112,8 @@ def test_the_lines_of_a_room_are_those_of_its_file(payloads):
 @pytest.mark.parametrize("factor", FACTORS)
 def test_a_factor_moves_alone(payloads, factor):
     given, spec, usual = of_factor(payloads, factor), variety.factors()[factor], drawn().films[0].astype(int)
-    assert (given["title"], given["source"]) == (spec["title"], spec["source"])
+    title = spec["title"].replace("equalisation", "flattening")  # as the chapters call it
+    assert (given["title"], given["source"]) == (title, spec["source"])
     for i, amount in enumerate(AMOUNTS):
         taken = drawn("aspen", factor, amount)
         assert_the_film(given["films"][i], taken)
@@ -181,6 +183,14 @@ def test_the_still_picture_is_a_contact_sheet(factor, films):
         said = re.findall(r"LL reads ([\d.]+)°", found[2])
         assert said == [f"{drawn(name).angles_deg[0, 3]:.1f}" for name in ROOMS]
     assert "Not for clinical use" in still
+
+
+def test_no_number_of_the_alt_text_lies_near_a_rounding_border():
+    """It is compared exactly, also with what another processor computes."""
+    for degrees in [drawn(name).angles_deg[0, 3] for name in ROOMS] + [drawn().anatomical_deg[0, 3]]:
+        assert abs(10 * degrees % 1 - 0.5) >= 0.05
+    alt = re.search('alt="([^"]+)"', Hospitals(other="cedar").still())[1]
+    assert len(re.findall(r" \d\d\.\d°", alt)) == len(re.findall(r"[\d.]+°", alt)) == 7
 
 
 @pytest.fixture
@@ -301,6 +311,14 @@ def test_every_pair_of_rooms_says_what_the_payload_says(opened, payloads):
                 np.testing.assert_allclose(numbers(says(page)), wanted, rtol=0, atol=0.051)
 
 
+def test_the_words_are_those_of_the_chapters(opened, payloads):
+    labels = [label for label, _ in payloads["scanners-rooms"]["lines"]]
+    assert "Flattening" in labels and "Scattered / straight" in labels
+    page = opened(Hospitals())
+    assert "This patient has a scoliosis that turns L1 out of the film's plane" in says(page)
+    assert not re.search("equalis|wipe", page.locator(".lumbo-scanners").text_content(), re.I)
+
+
 def test_every_factor_says_what_the_payload_says(opened, payloads):
     page = opened(Hospitals(factor="body.sag"))
     for factor in FACTORS:
@@ -390,7 +408,7 @@ def test_the_seam_follows_the_mouse_and_the_keys(opened):
     page.mouse.up()
     share = 0.5 - 105 / film["width"]
     np.testing.assert_allclose(wiped(page), [share, 1 - share], atol=0.01)
-    slider = page.get_by_role("slider", name="Wipe")
+    slider = page.get_by_role("slider", name="Border")
     slider.focus()
     page.keyboard.press("End")
     np.testing.assert_allclose(wiped(page), [1, 0], atol=1e-4)
@@ -421,7 +439,7 @@ def test_a_finger_on_a_phone(opened):
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
 
 
-@pytest.mark.parametrize("view", ["by a wipe", "side by side"])
+@pytest.mark.parametrize("view", ["with a slider", "side by side"])
 def test_aligned_films_have_one_s1_plate(opened, payloads, view):
     """What is seen of the landmarks: their places on the screen, measured from the corner of each one's film."""
     page = opened(Hospitals("aspen", other="fir"), viewport={"width": 1000, "height": 1200})
@@ -473,29 +491,92 @@ def test_figures_on_one_page_stay_apart(opened):
     assert got(page, 0) == ["cedar", None, None, 0]
     assert got(page, 1) == ["aspen", None, "field.zoom", -2]
     assert got(page, 2) == ["elm", "fir", None, 0]
+    panels = page.locator(
+        ".lumbo-scanners > .panel"
+    )  # each figure brings the common style: its own must win over all
+    aligned = panels.evaluate_all("all => all.map(panel => getComputedStyle(panel).alignSelf)")
+    assert set(aligned) == {"flex-start"}
 
 
 def test_the_hand_that_goes_on_is_not_overtaken(opened, payloads):
     """Two factors are asked for before the first has come: the last one is shown."""
     page = opened(Hospitals())
     page.evaluate(
-        """() => { const model = document.querySelector('.lumbo-static').lumbo;
-            model.set('factor', 'trunk.fat'); model.set('factor', 'field.turn'); model.set('amount', 1); }"""
+        """async () => { const model = document.querySelector('.lumbo-static').lumbo;
+            model.set('factor', 'trunk.fat');
+            await null; // asked for
+            model.set('factor', 'field.turn'); model.set('amount', 1); }"""
     )
-    page.wait_for_timeout(500)
+    page.wait_for_function(
+        "['trunk-fat', 'field-turn'].every(name => globalThis.lumboPayloads[`scanners-${name}`])"
+    )
+    ready(page)
     assert images(page) == [of_factor(payloads, "field.turn")["films"][3]["image"]]
 
 
-def test_without_its_films_a_sentence_stands(browser, tmp_path):
-    file = tmp_path / "alone.html"
-    html = Hospitals()._repr_mimebundle_()[0]["text/html"]
-    file.write_text(f'<!doctype html><meta charset="utf-8">{html}', encoding="utf-8")
-    context = browser.new_context(offline=True)
-    page = context.new_page()
-    page.goto(file.as_uri())
-    page.get_by_text("The films are not here: they come with the book, or with a running kernel.").wait_for()
+MISSING = "The films are not here: they come with the book, or with a running kernel."
+
+
+@pytest.fixture
+def alone(browser, tmp_path, payloads):
+    """Open a figure beside the files of some payloads only; the browser complains of those it misses."""
+    contexts = []
+
+    def alone(figure, *there):
+        folder, file = tmp_path / "_static" / "lumbo", tmp_path / "alone.html"
+        folder.mkdir(parents=True)
+        for name in there:
+            script = living.payload_script(name, payloads[name])
+            (folder / f"{name}.js").write_text(script, encoding="utf-8")
+        html = figure._repr_mimebundle_()[0]["text/html"]
+        file.write_text(f'<!doctype html><meta charset="utf-8">{html}', encoding="utf-8")
+        contexts.append(browser.new_context(offline=True))
+        page = contexts[-1].new_page()
+        page.goto(file.as_uri())
+        return page
+
+    yield alone
+    for context in contexts:
+        context.close()
+
+
+def test_without_its_films_a_sentence_and_the_still_picture_stand(alone):
+    page = alone(Hospitals())
+    page.wait_for_selector(".lumbo-scanners[data-without]")
+    assert page.get_by_text(MISSING).is_visible()
+    assert page.locator(".lumbo-static > figure img").is_visible()
     assert not page.locator(".stage").is_visible()
-    context.close()
+
+
+def test_who_goes_back_from_films_that_are_missing_sees_the_rooms(alone):
+    page = alone(Hospitals(), "scanners-rooms")
+    ready(page)
+    page.get_by_text("one factor at a time").click()
+    page.wait_for_selector(".lumbo-scanners[data-without]")
+    assert page.locator(".lumbo-static > figure img").is_visible()
+    page.get_by_text("in six rooms").click()
+    ready(page)
+    assert page.locator(".lumbo-scanners[data-without]").count() == 0
+    assert page.locator(".note").inner_text() == "" and page.locator(".stage").is_visible()
+    assert not page.locator(".lumbo-static > figure img").is_visible()
+
+
+def test_films_that_are_missed_too_late_are_not_missed(alone):
+    """The reader asks for a factor whose file there is not, and is back among the rooms before that is known."""
+    page = alone(Hospitals(), "scanners-rooms")
+    ready(page)
+    page.evaluate(
+        """async () => { const model = document.querySelector('.lumbo-static').lumbo;
+            model.set('factor', 'trunk.fat');
+            await null; // asked for
+            const script = [...document.scripts].find(one => one.src.endsWith('trunk-fat.js'));
+            const missed = new Promise(done => script.addEventListener('error', done));
+            model.set('factor', null);
+            await missed;
+            await new Promise(requestAnimationFrame); }"""
+    )
+    assert page.locator(".note").inner_text() == "" and page.locator(".stage").is_visible()
+    assert page.locator(".lumbo-scanners[data-without]").count() == 0
 
 
 def test_the_shot_is_the_one_of_the_payload():

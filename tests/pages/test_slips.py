@@ -157,7 +157,7 @@ def test_without_scripts_a_still_picture_and_its_numbers_stay(state):
     figure = ErrorCloud(**state)
     page = figure._repr_mimebundle_()[0]["text/html"]
     stripped = re.sub(r"<(script|noscript|svg)\b.*?</\1>", "", page, flags=re.S)
-    assert "A still picture of 200 measurements" in stripped and "Not for clinical use" in stripped
+    assert "A still picture of 200 readings" in stripped and "Not for clinical use" in stripped
     said = re.search(r'<img src="data:image/svg\+xml,([^"]+)" alt="([^"]+)"', stripped)
     found = re.findall(r"(\w\w) ([+−]?[\d.]+) ± ([\d.]+)°", said[2])
     assert [name for name, *_ in found] == list(ANGLES)
@@ -168,8 +168,10 @@ def test_without_scripts_a_still_picture_and_its_numbers_stay(state):
     assert sum(node.get("d", "").count("h0") for node in picture.iter()) == 4 * DRAWS
     decimals = re.findall(r"\d\.\d\d", unquote(said[1]))
     assert not decimals  # rounded, so that every processor draws the same
-    for name, colour in re.findall(r'fill="(#\w+)">(\w\w)<', unquote(said[1])):
-        assert f"--{colour}: {name};" in ErrorCloud._esm
+    coloured = dict(re.findall(r'fill="(#\w+)">(\w\w)<', unquote(said[1])))
+    assert list(coloured.values()) == list(ANGLES)
+    for colour, name in coloured.items():
+        assert f"--{name}: {colour};" in ErrorCloud._esm
 
 
 @pytest.fixture
@@ -267,12 +269,14 @@ def test_two_hundred_states_set_through_the_model(open_page):
     assert_true(page)
     states = random_states(200, seed=4)
     found = page.evaluate(
-        """states => {
-            const box = document.querySelector('.lumbo-static');
-            return JSON.stringify(states.map(state => {
+        """async states => {
+            const box = document.querySelector('.lumbo-static'), found = [];
+            for (const state of states) {
                 Object.entries(state).forEach(([field, value]) => box.lumbo.set(field, value));
-                return READ(box);
-            }));
+                await null; // the page may draw once, after all of them
+                found.push(READ(box));
+            }
+            return JSON.stringify(found);
         }""".replace("READ", READ),
         states,
     )
@@ -412,7 +416,7 @@ def test_the_keyboard_reaches_and_moves_everything(open_page):
     sliders = ["S1 front", "S1 back", "L1 corners", "Heads"]
     sliders = [f"{name}, SD of a slip" for name in sliders] + ["S1 steeper", "Picture height", "S1 length"]
     raters = ["Sure hand", "Shaky hand", "Front of S1 only", "Back of S1 only"]
-    assert reached == [*DRAWN, *raters, *sliders, "Measure again", "Reset"]
+    assert reached == [*DRAWN, *raters, *sliders, "Read again", "Reset"]
     front = handle(page, HANDLES[0])
     front.focus()
     for key in ("ArrowLeft", "ArrowDown", "ArrowDown", "Shift+ArrowDown"):
@@ -464,10 +468,11 @@ def test_a_mark_stays_under_its_lens_and_off_its_partner(open_page):
     assert "NaN" not in page.locator(".lumbo-slips").inner_html()
 
 
-def test_the_buttons_choose_a_rater_and_measure_again(open_page):
+def test_the_buttons_choose_a_rater_and_read_again(open_page):
     page = open_page(ErrorCloud(seed=7))
+    assert page.locator("caption").inner_text() == "Errors of 200 readings by this rater"
     before = shown(page)[3]
-    page.get_by_role("button", name="Measure again").click()
+    page.get_by_role("button", name="Read again").click()
     assert get(page)["seed"] == 8
     assert (shown(page)[3][:, 1] != before[:, 1]).any()
     np.testing.assert_array_equal(shown(page)[3][:, 2], before[:, 2])  # the formula knows no seed
@@ -546,3 +551,8 @@ def test_figures_on_one_page_stay_apart(open_page):
     assert [get(page, k) != before[k] for k in range(3)] == [False, True, False]
     for k in range(3):
         assert_true(page, k)
+    panels = page.locator(
+        ".lumbo-slips > .panel"
+    )  # each figure brings the common style: its own must win over all
+    aligned = panels.evaluate_all("all => all.map(panel => getComputedStyle(panel).alignSelf)")
+    assert set(aligned) == {"start"}

@@ -181,7 +181,7 @@ function readOff(develop, data, settings) {
 const count = (value) => Number(value.toPrecision(3)).toLocaleString("en");
 const READINGS = {
   l3: ["grey level in L3", (v) => show(v, 1, "")],
-  beside: ["before L3", (v) => show(v, 1, "")],
+  beside: ["in front of L3", (v) => show(v, 1, "")],
   apart: ["difference", (v) => show(v, 1, "")],
   noise: ["noise in L3 (SD)", (v) => show(v, 1, "")],
   times: ["difference / noise", (v) => show(v, 1, "")],
@@ -194,8 +194,8 @@ function words(now, usual, same) {
   const than = (a, b) => (Math.abs(a / b - 1) < 0.05 ? "as much as" : a < b ? "less than" : "more than");
   const how = now.times === null || usual.times === null ? than(now.apart, usual.apart) : than(now.times, usual.times);
   const noise = now.times === null ? "without noise" : `${show(now.times, 1, "")} times the noise`;
-  const opening = same ? "This is the room's film: L3 is" : `L3 stands out ${how} in the room's film:`;
-  return `${opening} ${show(now.apart, 1, "")} grey levels from the tissue before it, ${noise}.`;
+  const opening = same ? "This is the room's film:" : `L3 stands out ${how} in the room's film:`;
+  return `${opening} L3 and the tissue in front of it differ by ${show(now.apart, 1, "")} grey levels, ${noise}.`;
 }
 
 // --- the page ----------------------------------------------------------------------------------
@@ -224,7 +224,7 @@ const help = (data) => ({
   photons: "detected behind the middle of the patient",
   scatter: `scattered for each straight photon behind ${data.scatter_depth_mm} mm of soft tissue, without a grid`,
   grid: "the share of the scatter that the grid lets through",
-  heel: "share of the open beam lost from the lower to the upper edge",
+  heel: "share of the open beam lost from the lower to the upper edge: the anode is at the head end",
   blur_mm: "point spread of the detector, standard deviation",
   low: "share of the patient that is black",
   high: "share of the patient above which all is white",
@@ -240,7 +240,7 @@ function buildScreen(root, data) {
   const canvas = node("canvas", { width, height, role: "img" }, screen);
   const over = node("svg", { class: "over", viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": "Row of the profile" }, screen);
   const boxes = ["l3", "beside"].map((name) => ["box under", `box ${name}`].map((kind) => node("path", { class: kind }, over)));
-  const names = ["L3", "before L3"].map((name) => node("text", { class: "casing", "text-anchor": "middle" }, over, name));
+  const names = ["L3", "in front of L3"].map((name) => node("text", { class: "casing", "text-anchor": "middle" }, over, name));
   const line = node("g", { class: "line", tabindex: 0, role: "slider", "aria-orientation": "vertical", "aria-label": "Row of the profile",
     "aria-valuemin": 1, "aria-valuemax": height }, over);
   node("rect", { class: "hit", x: 0, y: -18, width, height: 36 }, line);
@@ -273,22 +273,22 @@ function buildScreen(root, data) {
 }
 
 /** The room, the sliders and the switches; each act changes some settings. */
-function buildPanel(root, data, { change, enter, back, busy }) {
+function buildPanel(root, data, { change, enter, reset, busy }) {
   const panel = node("div", { class: "panel" }, root), label = node("label", { class: "room" }, panel);
   node("span", {}, label, "Room");
   const select = node("select", { "aria-label": "Room" }, label);
   for (const [name, { title }] of Object.entries(data.rooms)) node("option", { value: name }, select, title);
   select.addEventListener("change", () => enter(select.value));
-  const buttons = node("p", { class: "buttons" }, panel), peek = node("button", { type: "button", "aria-pressed": false }, buttons, "Hold: the room's film");
-  button(buttons, "Reset", back);
+  const buttons = node("p", { class: "buttons" }, panel), peek = node("button", { type: "button", "aria-pressed": false }, buttons, "Hold to see the room's film");
+  button(buttons, "Reset", reset);
   const sliders = Object.entries(CONTROLS).flatMap(([title, controls]) => {
     const group = node("fieldset", { class: "group" }, panel);
     node("legend", {}, group, title);
     return controls.map(({ name, label, wide, log, end, format }) => {
       const [min, max] = data.limits[name].map((v) => (log ? Math.log10(v) : v));
-      const back = (u) => (log ? Number((10 ** u).toPrecision(3)) : round(u));
-      const made = slider(group, { label, min, max, value: min, format: (u) => format(back(u)), act: (u) => change((settings) => {
-        const value = hold(back(u), ...data.limits[name]);
+      const valueAt = (u) => (log ? Number((10 ** u).toPrecision(3)) : round(u));
+      const made = slider(group, { label, min, max, value: min, format: (u) => format(valueAt(u)), act: (u) => change((settings) => {
+        const value = hold(valueAt(u), ...data.limits[name]);
         if (end === undefined) return { [name]: value };
         return { window: settings.window.map((old, i) => (i === end ? value : old)) };
       }) });
@@ -318,7 +318,8 @@ function buildPanel(root, data, { change, enter, back, busy }) {
     return (settings) => made.setAttribute("aria-pressed", on(settings));
   });
   node("p", { class: "help" }, panel, "Drag the line over the film, or Tab to it and use the arrow keys (Shift: 10 rows). " +
-    "Geometry stays: no control moves a landmark. Not for clinical use.");
+    "Geometry stays: no control moves a landmark. The patient is slim. A real grid also stops part of the straight photons; " +
+    "ours does not. Not for clinical use.");
   return { select, peek, controls: [...sliders, ...switches] };
 }
 
@@ -359,6 +360,7 @@ async function render({ model, el }) {
   try {
     data = await inflated(await load(model, "darkroom"));
   } catch {
+    root.dataset.without = "";
     status.textContent = "The film could not be loaded: it comes with the book, or with a running kernel.";
     return () => {};
   }
@@ -378,7 +380,7 @@ async function render({ model, el }) {
       model.set("room", room);
       keep(model, { settings: { ...usual(), inverted, anterior } });
     },
-    back: () => keep(model, first),
+    reset: () => keep(model, first),
     busy: (on) => (on ? output.setAttribute("aria-busy", "true") : output.removeAttribute("aria-busy")),
   });
   whilePressed(peek, (on) => {
@@ -433,7 +435,7 @@ async function render({ model, el }) {
     if (output.textContent !== said) output.textContent = said;
     canvas.setAttribute("aria-label", `Lateral film of a lumbar spine, the patient facing ${settings.anterior}. ${said}`);
     select.value = model.get("room");
-    controls.forEach((show) => show(settings));
+    controls.forEach((set) => set(settings));
   }
 
   const move = (y) => keep(model, { line_px: hold(Math.round(y), 0, height - 1) });

@@ -51,6 +51,15 @@ export function measure({ s1, leg, normal, l1 }) {
 /** The four angles of landmarks as an image shows them. */
 export const anglesOf = (landmarks, anterior) => measure(construct(landmarks.map((p) => flip(p, anterior))));
 
+/** How each angle turns with each point: ANGLES -> six vectors in the patient frame, radians for a unit of length. */
+export function gradients(landmarks, anterior) {
+  const { s1, leg, l1 } = construct(landmarks.map((p) => flip(p, anterior)));
+  const per = (line) => mul(left(line), 1 / len(line) ** 2), minus = (a) => mul(a, -1), no = [0, 0];
+  const s = per(s1), l = per(l1), h = mul(per(leg), 0.5); // M and O are each the middle of two points
+  const SS = [minus(s), s, no, no, no, no], PT = [h, h, no, no, minus(h), minus(h)];
+  return { SS, PT, PI: SS.map((g, i) => add(g, PT[i])), LL: [minus(s), s, l, minus(l), no, no] };
+}
+
 // --- chance: the same numbers everywhere for the same seed ---------------------------------
 
 /** Uniform numbers in [0, 1) from a whole number (mulberry32). */

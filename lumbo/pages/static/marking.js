@@ -6,9 +6,11 @@
 
 import { ANGLES, NAMES, arrows, button, choices, drag, follow, hold, keep, load, memory, node, place, read, shell, show,
   slider } from "./core.js";
-import { add, anglesOf, construct, degrees, flip, left, len, mid, mul, path, sub } from "./geometry.js";
+import { add, anglesOf, degrees, gradients, len, mid, mul, path, sub } from "./geometry.js";
+import { ROUSSOULY_GROUPS, SCHWAB_BORDERS, SCHWAB_MODIFIERS, category, roussouly, roussoulyShares, untyped } from "./indices.js";
 
-const OWN = "own", LONGEST_PX = 6000, MOST_READINGS = 1000, LARGEST_FILE = 4e6, NOTE = "Not for clinical use.";
+const OWN = "own", MOST_READINGS = 1000, LARGEST_FILE = 4e6, NOTE = "Not for clinical use.";
+const LONGEST_PX = 100_000, SHOWN_PX = 6000; // of a film's side: what a reading may say, and what is shown without coarsening
 const LANDMARKS = ["s1_anterior", "s1_posterior", "l1_anterior", "l1_posterior", "head_near", "head_far"];
 const STEPS = [ // what is placed, in order, where to find it, and the angle that a screen reader hears
   ["S1 plate, front corner", "The top of the sacrum, under the lowest disc: its end towards the belly.", "SS"],
@@ -21,24 +23,10 @@ const STEPS = [ // what is placed, in order, where to find it, and the angle tha
 
 // --- what is measured ----------------------------------------------------------------------
 
-const SCHWAB = { PT: [20, 30], "PI-LL": [10, 20] }, ROUSSOULY = [35, 45], GROUPS = ["1 or 2", "3", "4"];
-/** How many borders are reached, but the last, which must be passed: as lumbo.indices counts. */
-const category = (value, [low, high]) => (value >= low ? 1 : 0) + (value > high ? 1 : 0);
-
 const scaled = (points, [across, down]) => points.map(([x, y]) => [x * across, y * down]);
 /** Six points, the missing ones as no number, so that an angle is there as soon as its points are. */
 const six = (points) => LANDMARKS.map((_, i) => points[i] ?? [NaN, NaN]);
 const anglesAt = (points, spacing, anterior) => anglesOf(six(scaled(points, spacing)), anterior);
-
-/** How each angle turns with each point: ANGLES -> six vectors in the patient frame, radians for a unit of length. */
-function gradients(points, anterior) {
-  const { s1, leg, l1 } = construct(points.map((p) => flip(p, anterior)));
-  const per = (line) => mul(left(line), 1 / len(line) ** 2), no = [0, 0];
-  const s = per(s1), l = per(l1), h = mul(per(leg), 0.5); // M and O are each the middle of two points
-  const minus = (a) => mul(a, -1);
-  const SS = [minus(s), s, no, no, no, no], PT = [h, h, no, no, minus(h), minus(h)];
-  return { SS, PT, PI: SS.map((g, i) => add(g, PT[i])), LL: [minus(s), s, l, minus(l), no, no] };
-}
 
 /** Degrees of each angle for 1 mm at each point in the worst direction: ANGLES -> six numbers, NaN where no angle is. */
 function costs(points, spacing, anterior) {
@@ -47,21 +35,6 @@ function costs(points, spacing, anterior) {
     const all = turns[name].map((g) => degrees(len(g)));
     return [name, all.every(Number.isFinite) ? all : all.map(() => NaN)];
   }));
-}
-
-/** Share of the standard normal distribution above z (Numerical Recipes' erfc, to 1e-7). */
-function normalTail(z) {
-  const x = Math.abs(z) / Math.SQRT2, t = 1 / (1 + x / 2);
-  const terms = [-1.26551223, 1.00002368, 0.37409196, 0.09678418, -0.18628806, 0.27886807, -1.13520398, 1.48851587,
-    -0.82215223, 0.17087277];
-  const tail = (t * Math.exp(-x * x + terms.reduceRight((sum, c) => sum * t + c, 0))) / 2;
-  return z < 0 ? 1 - tail : tail;
-}
-
-/** The share of each of Roussouly's groups when SS is read with an error of this SD. */
-function shares(ss, sd) {
-  const [low, high] = ROUSSOULY.map((border) => normalTail((border - ss) / sd));
-  return [1 - low, low - high, high];
 }
 
 /** Number, mean, SD and limits of agreement of signed errors; null where there are too few. */
@@ -88,20 +61,21 @@ async function opened(file) {
   const head = new Uint8Array(await file.slice(0, 4).arrayBuffer());
   const kind = head[0] === 0xff && head[1] === 0xd8 ? "JPEG" : head[0] === 0x89 && head[1] === 0x50 ? "PNG" : null;
   insist(kind, `${file.name} is neither PNG nor JPEG. Export the film as one of them; DICOM cannot be opened here.`);
-  let picture;
-  try {
-    picture = await createImageBitmap(file);
-  } catch {
+  const bad = () => {
     throw new Told(`${file.name} begins like a ${kind}, but cannot be opened: it is damaged, or too large for the browser.`);
-  }
-  const { width, height } = picture, shrink = LONGEST_PX / Math.max(width, height);
+  };
+  const picture = await createImageBitmap(file).catch(bad);
+  const { width, height } = picture, shrink = SHOWN_PX / Math.max(width, height);
   if (shrink >= 1) return { picture, width, height, says: `${file.name}: ${width} × ${height} pixels. It stays in this page.` };
   const smaller = await createImageBitmap(picture, { resizeQuality: "high",
-    resizeWidth: Math.max(1, Math.round(width * shrink)), resizeHeight: Math.max(1, Math.round(height * shrink)) });
+    resizeWidth: Math.max(1, Math.round(width * shrink)), resizeHeight: Math.max(1, Math.round(height * shrink)) }).catch(bad);
   picture.close();
-  return { picture: smaller, width, height, says: `${file.name} has ${width} × ${height} pixels, more than ${LONGEST_PX} on a ` +
+  return { picture: smaller, width, height, says: `${file.name} has ${width} × ${height} pixels, more than ${SHOWN_PX} on a ` +
     "side: it is shown coarser. Points still count in the pixels of the file. It stays in this page." };
 }
+
+/** What is told of a file that failed: its problem, or that there is one. */
+const complaint = (error, file) => (error instanceof Told ? error.message : `${file.name} cannot be read.`);
 
 const COLUMNS = ["film", "width", "height", "anterior", "mm_across", "mm_down", ...LANDMARKS.flatMap((n) => [`${n}_x`, `${n}_y`]),
   ...["", "true_", "rated_"].flatMap((kind) => ANGLES.map((name) => `${kind}${name}`))];
@@ -127,7 +101,7 @@ function checked(raw, where, films) {
   const { film, anterior } = raw;
   insist(film === OWN || (Number.isInteger(film) && film >= 0 && film < films),
     `${where}: film is ${JSON.stringify(film ?? null)}; allowed: 0 to ${films - 1}, or ${OWN}.`);
-  const [width, height] = ["width", "height"].map((name) => number(raw[name], name, 1, 100000));
+  const [width, height] = ["width", "height"].map((name) => number(raw[name], name, 1, LONGEST_PX));
   insist(Number.isInteger(width) && Number.isInteger(height), `${where}: width and height must be whole numbers.`);
   insist(["left", "right"].includes(anterior), `${where}: anterior is ${JSON.stringify(anterior ?? null)}; allowed: left or right.`);
   list(raw.points, "points", 6);
@@ -136,7 +110,7 @@ function checked(raw, where, films) {
     return [number(p[0], `${LANDMARKS[i]}_x`, -0.5, width - 0.5), number(p[1], `${LANDMARKS[i]}_y`, -0.5, height - 0.5)];
   });
   let spacing_mm = raw.spacing_mm ?? null;
-  if (spacing_mm) {
+  if (spacing_mm !== null) {
     list(spacing_mm, "spacing_mm", 2);
     spacing_mm = spacing_mm.map((v, i) => number(v, ["mm_across", "mm_down"][i], 0.001, 100));
   }
@@ -155,7 +129,7 @@ function checked(raw, where, films) {
 }
 
 function fromCsv(text) {
-  const [head, ...rows] = text.replace(/^\uFEFF/, "").split(/\r?\n/).filter((line) => line.trim()).map((line) => line.split(","));
+  const [head, ...rows] = text.split(/\r?\n/).filter((line) => line.trim()).map((line) => line.split(","));
   const missing = COLUMNS.slice(0, 18).filter((name) => !head.includes(name));
   insist(missing.length === 0, `The CSV has no column ${missing.slice(0, 3).join(", ")}${missing.length > 3 ? ` and ${missing.length - 3} more` : ""}.`);
   return rows.map((row, r) => {
@@ -175,7 +149,8 @@ function fromCsv(text) {
 }
 
 /** The readings in a text that was saved here, or what is wrong with it. */
-function parsed(name, text, films) {
+function parsed(name, whole, films) {
+  const text = whole.replace(/^\uFEFF/, "");
   insist(text.trim(), `${name} is empty.`);
   let raw, part = "Reading";
   if (/^\s*[{[]/.test(text)) {
@@ -192,6 +167,22 @@ function parsed(name, text, films) {
   }
   insist(raw.length <= MOST_READINGS, `${name} has ${raw.length} readings; allowed: ${MOST_READINGS}.`);
   return raw.map((one, i) => checked(one, `${part} ${i + 1}`, films));
+}
+
+const keyOf = (r) => JSON.stringify([r.film, r.points]);
+/** Those of `readings` that are not among `others`, each once. */
+function unknown(readings, others) {
+  const known = new Set(others.map(keyOf));
+  return readings.filter((one) => !known.has(keyOf(one)) && known.add(keyOf(one)));
+}
+
+/** The readings that this browser remembers; none where what an older page left is no reading any more. */
+function remembered(films) {
+  try {
+    return memory.get("measuring.readings").map((one) => checked(one, "", films));
+  } catch {
+    return [];
+  }
 }
 
 function save(name, text, type) {
@@ -232,8 +223,7 @@ function buildStage(root) {
   const stage = node("div", { class: "stage" }, box);
   const canvas = node("canvas", { "aria-hidden": true }, stage);
   const film = node("svg", { role: "group", "aria-label": "Film with its points" }, stage);
-  const ground = node("rect", { class: "ground", width: "100%", height: "100%", tabindex: 0, role: "slider",
-    "aria-valuemin": 0 }, film);
+  const ground = node("rect", { class: "ground", width: "100%", height: "100%", tabindex: 0, role: "slider" }, film);
   const lines = ["mine", "rater", "truth"].map((who) => node("path", { class: who }, film));
   const words = ["S1", "L1", "Hips"].map((name) => node("text", {}, film, name));
   const cross = node("path", { class: "cross" }, film);
@@ -245,9 +235,11 @@ function buildStage(root) {
     node("circle", { class: "pin", r: 1.2 }, knob);
     return knob;
   });
-  const loupe = node("canvas", { class: "loupe", width: 2 * LOUPE_PX, height: 2 * LOUPE_PX, "aria-hidden": true }, stage);
+  const loupe = node("div", { class: "loupe", "aria-hidden": true }, stage);
+  const glass = node("canvas", { width: 2 * LOUPE_PX, height: 2 * LOUPE_PX }, loupe);
+  node("path", { d: "M4 0H25M-4 0H-25M0 4V25M0 -4V-25" }, node("svg", { viewBox: "-59 -59 118 118" }, loupe));
   const empty = node("p", { class: "empty" }, stage);
-  return { box, top, select, step, stage, canvas, film, ground, lines, words, cross, handles, loupe, empty };
+  return { box, top, select, step, stage, canvas, film, ground, lines, words, cross, handles, loupe, glass, empty };
 }
 
 function buildPanel(root) {
@@ -266,6 +258,7 @@ function buildPanel(root) {
     node("dt", {}, list, words);
     index[key] = node("dd", { "data-index": key }, list);
   }
+  const meant = node("p", { class: "help" }, panel);
   const dear = node("details", {}, panel);
   const dearHead = node("summary", {}, dear);
   const body = table(dear, "Degrees for one millimetre", ["", ...ANGLES]);
@@ -275,160 +268,139 @@ function buildPanel(root) {
     return ANGLES.map((angle) => node("td", { "data-cost": angle }, line));
   });
   node("p", { class: "help" }, dear, "Each number is for the point moved in the direction that costs most.");
-  return { panel, live, head: rows.previousSibling.firstChild, cells, about, act, index, dearHead, price };
+  return { panel, live, head: rows.previousSibling.firstChild, cells, about, act, index, meant, dearHead, price };
 }
 
-function render({ model, el }) {
-  const root = shell(el, "marking"), names = model.get("films");
-  const ui = { ...buildStage(root), ...buildPanel(root) };
-  const { film, ground, handles, stage } = ui;
-  let shown = null, own = null, size = [1, 1], busy = false, loading = null, failed = "", hovered = false;
-  let view = { zoom: 1, at: [0, 0] }, aim = null, cursor = null, tone = { bright: 1, contrast: 1 };
+// The parts of a figure share one object, the desk: its model, what it is made of (`ui`), and what stands on it now.
 
-  const state = () => Object.fromEntries(["film", "points", "anterior", "spacing_mm", "compared", "readings"]
-    .map((field) => [field, model.get(field)]));
-  const placing = () => shown !== null && model.get("points").length < 6;
-  const spacing = () => model.get("spacing_mm") ?? shown?.spacing ?? null;
-
-  // --- view: film pixels to the stage's and back
-  const fit = () => Math.min(size[0] / shown.width, size[1] / shown.height);
-  const scale = () => fit() * view.zoom;
-  const toStage = (p) => add(mul(sub(p, view.at), scale()), mul(size, 0.5));
-  const toFilm = (p) => add(mul(sub(p, mul(size, 0.5)), 1 / scale()), view.at);
-  const inside = ([x, y]) => [hold(x, -0.5, shown.width - 0.5), hold(y, -0.5, shown.height - 0.5)];
+/** View of the film: its pixels to the stage's and back. */
+function view(desk) {
+  const finest = () => Math.max(4, FINEST / fit());
+  const fit = () => Math.min(desk.size[0] / desk.shown.width, desk.size[1] / desk.shown.height);
+  const scale = () => fit() * desk.zoom;
+  const toStage = (p) => add(mul(sub(p, desk.at), scale()), mul(desk.size, 0.5));
+  const toFilm = (p) => add(mul(sub(p, mul(desk.size, 0.5)), 1 / scale()), desk.at);
+  const inside = ([x, y]) => [hold(x, -0.5, desk.shown.width - 0.5), hold(y, -0.5, desk.shown.height - 0.5)];
 
   function look(zoom, at) {
-    zoom = hold(zoom, 1, Math.max(4, FINEST / fit()));
-    const half = mul(size, 0.5 / (fit() * zoom)), whole = [shown.width, shown.height];
-    view = { zoom, at: at.map((v, i) => (2 * half[i] >= whole[i] ? (whole[i] - 1) / 2
-      : hold(v, half[i] - 0.5, whole[i] - 0.5 - half[i]))) };
-    draw();
+    desk.zoom = hold(zoom, 1, finest());
+    const half = mul(desk.size, 0.5 / scale()), whole = [desk.shown.width, desk.shown.height];
+    desk.at = at.map((v, i) => (2 * half[i] >= whole[i] ? (whole[i] - 1) / 2 : hold(v, half[i] - 0.5, whole[i] - 0.5 - half[i])));
+    desk.draw();
   }
-  const fitted = () => look(1, mul([shown.width - 1, shown.height - 1], 0.5));
-  /** Zoom so that what lies at `p` of the stage stays there. */
-  function zoomAt(times, p) {
-    const zoom = hold(view.zoom * times, 1, Math.max(4, FINEST / fit())), here = toFilm(p);
-    look(zoom, sub(here, mul(sub(p, mul(size, 0.5)), 1 / (fit() * zoom))));
+  const fitted = () => look(1, mul([desk.shown.width - 1, desk.shown.height - 1], 0.5));
+  /** Zoom so that the film's point `p` lies at `spot` of the stage. */
+  function zoomTo(wanted, p, spot) {
+    const zoom = hold(wanted, 1, finest());
+    look(zoom, sub(p, mul(sub(spot, mul(desk.size, 0.5)), 1 / (fit() * zoom))));
   }
+  const zoomAt = (times, spot) => zoomTo(desk.zoom * times, toFilm(spot), spot);
   /** Bring a point of the film into view. */
   function reveal(p) {
     const [x, y] = toStage(p), margin = 24;
-    if (x < margin || y < margin || x > size[0] - margin || y > size[1] - margin) look(view.zoom, p);
+    if (x < margin || y < margin || x > desk.size[0] - margin || y > desk.size[1] - margin) look(desk.zoom, p);
   }
+  return { finest, scale, toStage, toFilm, inside, look, fitted, zoomTo, zoomAt, reveal };
+}
 
-  // --- films
+/** Which film lies there: from the book or the kernel, or the reader's own. */
+function films(desk) {
+  const { model, root } = desk;
+
   async function fetchFilm() {
     const want = model.get("film");
-    if (want === loading) return;
-    loading = want;
-    aim = cursor = null;
-    shown = null;
-    failed = "";
+    if (want === desk.loading) return;
+    Object.assign(desk, { loading: want, shown: null, aim: null, cursor: null, failed: "" });
+    delete root.dataset.without;
     if (want === OWN) {
-      shown = own;
-      if (shown) fitted();
-      return draw();
+      desk.shown = desk.own;
+      if (desk.shown) desk.fitted();
+      return desk.draw();
     }
-    draw();
+    desk.draw();
     try {
       const payload = await load(model, `marking-${want}`), picture = new Image();
       picture.src = payload.image;
       await picture.decode();
-      if (loading !== want) return;
-      shown = { picture, width: payload.width, height: payload.height, spacing: [payload.pixel_mm, payload.pixel_mm], payload };
-      fitted();
+      if (desk.loading !== want) return;
+      desk.shown = { picture, width: payload.width, height: payload.height, spacing: [payload.pixel_mm, payload.pixel_mm], payload };
+      desk.fitted();
     } catch {
-      if (loading === want) failed = "This film comes with the book, or with a running kernel. Neither is here; you can still open a film of your own.";
+      if (desk.loading !== want) return;
+      desk.loading = null; // choosing the film asks for it again
+      desk.failed = "This film comes with the book, or with a running kernel. Neither is here; you can still open a film of your own.";
+      root.dataset.without = ""; // so that the still picture comes back
     }
-    draw();
+    desk.draw();
   }
 
   async function openOwn(file) {
     try {
       const next = await opened(file);
-      shown = loading = null; // also where an own film was shown before
-      own?.picture.close();
-      own = { ...next, spacing: null };
+      desk.shown = desk.loading = null; // also where an own film was shown before
+      desk.own?.picture.close();
+      desk.own = { ...next, spacing: null };
       keep(model, { points: [], compared: false, spacing_mm: null, film: OWN });
       fetchFilm();
-      tell(next.says);
+      desk.tell(next.says);
     } catch (error) {
-      if (!(error instanceof Told)) throw error;
-      tell(error.message, true);
+      desk.tell(complaint(error, file), true);
     }
   }
 
   function choose(value) {
     const next = value === OWN ? OWN : Number(value);
-    tell("");
+    desk.tell("");
     keep(model, { points: [], compared: false, spacing_mm: null, anterior: next === OWN ? model.get("anterior") : "left", film: next });
   }
+  return { fetchFilm, openOwn, choose };
+}
 
-  // --- points
-  function put(p) {
-    if (!placing()) return;
-    keep(model, { points: [...model.get("points"), inside(p)] });
-    if (!placing()) aim = cursor = null;
-    draw();
-  }
-  function shift(i, p) {
-    keep(model, { points: model.get("points").map((old, k) => (k === i ? inside(p) : old)) });
-  }
+// --- drawing
 
-  function reading() {
-    const { film: which, points, anterior } = state(), at = spacing(), angles = anglesAt(points, at ?? [1, 1], anterior);
-    return { film: which, width: shown.width, height: shown.height, points, anterior, spacing_mm: at,
-      angles_deg: ANGLES.map((name) => angles[name]), true_deg: shown.payload?.angles_deg ?? null,
-      rated_deg: shown.payload?.rated_angles_deg ?? null };
-  }
-  function record(readings) {
-    memory.set("measuring.readings", readings);
-    keep(model, { readings });
-  }
-  const sameReading = (a, b) => a.film === b.film && JSON.stringify(a.points) === JSON.stringify(b.points);
+const write = (to, words) => { if (to.textContent !== words) to.textContent = words; };
 
-  // --- drawing
-  function drawPicture(context, [wide, high], corner, k) {
-    context.fillStyle = "#000";
-    context.fillRect(0, 0, wide, high);
+/** The film on its canvas, and under the loupe; brightness and contrast are left to the style sheet's filter. */
+function pictures(desk) {
+  const { ui } = desk;
+
+  function drawPicture(canvas, corner, k) {
+    const context = canvas.getContext("2d");
+    context.clearRect(0, 0, canvas.width, canvas.height);
     context.imageSmoothingQuality = "high";
-    context.filter = `brightness(${tone.bright}) contrast(${tone.contrast})`;
-    context.drawImage(shown.picture, ...corner, shown.width * k, shown.height * k);
-    context.filter = "none";
+    if (desk.shown) context.drawImage(desk.shown.picture, ...corner, desk.shown.width * k, desk.shown.height * k);
+    canvas.style.filter = `brightness(${desk.tone.bright}) contrast(${desk.tone.contrast})`;
   }
 
   function drawFilm() {
-    const dots = globalThis.devicePixelRatio || 1, [wide, high] = size.map((v) => Math.round(v * dots));
-    if (ui.canvas.width !== wide || ui.canvas.height !== high) Object.assign(ui.canvas, { width: wide, height: high });
-    const context = ui.canvas.getContext("2d");
-    if (shown) drawPicture(context, [wide, high], mul(toStage([-0.5, -0.5]), dots), scale() * dots);
-    else context.clearRect(0, 0, wide, high);
+    const magnified = ui.stage.getBoundingClientRect().width / desk.size[0]; // by a zoom of the page around
+    const dots = (globalThis.devicePixelRatio || 1) * (magnified || 1), [width, height] = desk.size.map((v) => Math.round(v * dots));
+    if (ui.canvas.width !== width || ui.canvas.height !== height) Object.assign(ui.canvas, { width, height });
+    drawPicture(ui.canvas, desk.shown && mul(desk.toStage([-0.5, -0.5]), dots), desk.shown && desk.scale() * dots);
   }
 
   /** The loupe stands above what it shows, or beside it where there is no room above. */
   function drawLoupe() {
-    const at = aim ?? cursor;
-    ui.loupe.hidden = !(shown && at);
+    const at = desk.aim ?? desk.cursor;
+    ui.loupe.hidden = !(desk.shown && at);
     if (ui.loupe.hidden) return;
-    const [x, y] = toStage(at), r = LOUPE_PX / 2, gap = 30;
-    const centre = y > 2 * r + gap ? [x, y - r - gap] : [x > size[0] / 2 ? x - r - gap : x + r + gap, y];
-    const [cx, cy] = centre.map((v, i) => hold(v, r + 2, size[i] - r - 2));
+    const [x, y] = desk.toStage(at), r = LOUPE_PX / 2, gap = 30;
+    const centre = y > 2 * r + gap ? [x, y - r - gap] : [x > desk.size[0] / 2 ? x - r - gap : x + r + gap, y];
+    const [cx, cy] = centre.map((v, i) => hold(v, r + 2, desk.size[i] - r - 2));
     ui.loupe.style.transform = `translate(${cx - r}px, ${cy - r}px)`;
-    const context = ui.loupe.getContext("2d"), k = 2 * Math.min(scale() * LOUPE_TIMES, 2 * FINEST), whole = 2 * LOUPE_PX;
-    drawPicture(context, [whole, whole], sub([whole / 2, whole / 2], mul(add(at, [0.5, 0.5]), k)), k);
-    context.strokeStyle = "#ffd166";
-    context.lineWidth = 2;
-    context.beginPath();
-    for (const [dx, dy] of [[1, 0], [-1, 0], [0, 1], [0, -1]]) {
-      context.moveTo(whole / 2 + 8 * dx, whole / 2 + 8 * dy);
-      context.lineTo(whole / 2 + 50 * dx, whole / 2 + 50 * dy);
-    }
-    context.stroke();
+    const k = 2 * Math.min(desk.scale() * LOUPE_TIMES, 2 * FINEST);
+    drawPicture(ui.glass, sub([LOUPE_PX, LOUPE_PX], mul(add(at, [0.5, 0.5]), k)), k);
   }
+  return { drawFilm, drawLoupe };
+}
+
+/** Points, lines and cross-hair over the film. */
+function marks(desk) {
+  const { model, ui } = desk;
 
   /** Both plates and the line from the hip axis to the middle of S1, as far as their points are there. */
   function skeleton(points) {
-    const at = points.map(toStage), lines = [];
+    const at = points.map(desk.toStage), lines = [];
     if (at.length > 1) lines.push([at[0], at[1]]);
     if (at.length > 3) lines.push([at[2], at[3]]);
     if (at.length > 5) lines.push([at[4], at[5]], [mid(at[4], at[5]), mid(at[0], at[1])]);
@@ -437,62 +409,130 @@ function render({ model, el }) {
   const diamond = ([x, y]) => [[x - 5, y], [x, y - 5], [x + 5, y], [x, y + 5], [x - 5, y]];
   const saltire = ([x, y]) => [[[x - 4, y - 4], [x + 4, y + 4]], [[x - 4, y + 4], [x + 4, y - 4]]];
 
-  function drawPoints({ points, compared }, angles) {
-    film.setAttribute("viewBox", `0 0 ${size.join(" ")}`);
-    const known = shown && compared ? shown.payload : null;
-    const [mine, rater, truth] = ui.lines;
-    mine.setAttribute("d", shown ? path(skeleton(points)) : "");
-    truth.setAttribute("d", known ? path([...skeleton(known.landmarks_px), ...known.landmarks_px.flatMap((p) => saltire(toStage(p)))]) : "");
-    rater.setAttribute("d", known ? path(known.rated_landmarks_px.map((p) => diamond(toStage(p)))) : "");
+  function drawWords(points) {
     ui.words.forEach((text, i) => {
-      const there = shown && points.length > [1, 3, 5][i], pair = points.slice(2 * i, 2 * i + 2);
+      const there = desk.shown && points.length > [1, 3, 5][i], pair = points.slice(2 * i, 2 * i + 2);
       text.textContent = there ? ["S1", "L1", "Hips"][i] : "";
       if (!there) return;
-      const ends = pair.map(toStage), right = Math.max(ends[0][0], ends[1][0]) + 14, y = mid(...ends)[1];
-      text.setAttribute("x", hold(right, 4, size[0] - 30));
-      text.setAttribute("y", hold(y, 10, size[1] - 10));
+      const ends = pair.map(desk.toStage), right = Math.max(ends[0][0], ends[1][0]) + 14, y = mid(...ends)[1];
+      text.setAttribute("x", hold(right, 4, desk.size[0] - 30));
+      text.setAttribute("y", hold(y, 10, desk.size[1] - 10));
     });
-    handles.forEach((handle, i) => {
-      const there = shown && i < points.length;
-      handle.style.display = there ? "" : "none";
-      if (!there) return;
-      handle.setAttribute("transform", `translate(${toStage(points[i]).map((v) => v.toFixed(2)).join(" ")})`);
-      const value = angles[STEPS[i][2]], [x, y] = points[i];
-      handle.setAttribute("aria-valuenow", Math.round((value ?? 0) * 10) / 10);
-      handle.setAttribute("aria-valuetext", `${STEPS[i][2]} ${show(value)}; x ${x.toFixed(1)}, y ${y.toFixed(1)} pixels`);
-    });
-    const at = placing() && cursor ? toStage(cursor) : null;
-    ui.cross.setAttribute("d", at ? path([[1, 0], [-1, 0], [0, 1], [0, -1]].map((w) => [add(at, mul(w, 4)), add(at, mul(w, 18))])) : "");
-    const next = STEPS[points.length]?.[0];
-    ground.setAttribute("aria-label", placing() ? `Cross-hair: ${next}` : "Film: arrow keys move it, plus and minus zoom");
-    ground.setAttribute("aria-valuemax", 100);
-    ground.setAttribute("aria-valuenow", 0);
-    ground.setAttribute("aria-valuetext", cursor ? `x ${cursor[0].toFixed(0)}, y ${cursor[1].toFixed(0)} pixels` : `zoom ${view.zoom.toFixed(1)}`);
-    film.style.touchAction = placing() || view.zoom > 1 ? "none" : "pan-y";
-    stage.classList.toggle("placing", Boolean(placing()));
   }
 
-  const write = (to, words) => { if (to.textContent !== words) to.textContent = words; };
+  function drawHandle(handle, i, point, angles) {
+    handle.style.display = point ? "" : "none";
+    if (!point) return;
+    handle.setAttribute("transform", `translate(${desk.toStage(point).map((v) => v.toFixed(2)).join(" ")})`);
+    const name = STEPS[i][2], [x, y] = point;
+    handle.setAttribute("aria-valuenow", Math.round((angles[name] ?? 0) * 10) / 10);
+    handle.setAttribute("aria-valuetext", `${name} ${show(angles[name])}; x ${x.toFixed(1)}, y ${y.toFixed(1)} pixels`);
+  }
 
-  function drawStep({ points, film: which, compared }) {
+  /** The cross-hair, and what a screen reader hears of the film: where it is across, or else the zoom. */
+  function drawGround(points) {
+    const { cursor, shown } = desk, placing = desk.placing(), at = placing && cursor ? desk.toStage(cursor) : null;
+    ui.cross.setAttribute("d", at ? path([[1, 0], [-1, 0], [0, 1], [0, -1]].map((w) => [add(at, mul(w, 4)), add(at, mul(w, 18))])) : "");
+    const [min, now, max, words] = cursor && shown
+      ? [-0.5, cursor[0], shown.width - 0.5, `x ${cursor[0].toFixed(0)}, y ${cursor[1].toFixed(0)} pixels`]
+      : [1, desk.zoom, shown ? desk.finest() : 1, `zoom ${desk.zoom.toFixed(1)}`];
+    const label = placing ? `Cross-hair: ${STEPS[points.length][0]}` : "Film: arrow keys move it, plus and minus zoom";
+    const said = { label, valuemin: min, valuenow: Math.round(10 * now) / 10, valuemax: max, valuetext: words };
+    for (const [key, value] of Object.entries(said)) ui.ground.setAttribute(`aria-${key}`, value);
+  }
+
+  function drawPoints({ points, compared }, angles) {
+    const { shown } = desk, known = shown && compared ? shown.payload : null, [mine, rater, truth] = ui.lines;
+    ui.film.setAttribute("viewBox", `0 0 ${desk.size.join(" ")}`);
+    mine.setAttribute("d", shown ? path(skeleton(points)) : "");
+    truth.setAttribute("d", known
+      ? path([...skeleton(known.landmarks_px), ...known.landmarks_px.flatMap((p) => saltire(desk.toStage(p)))]) : "");
+    rater.setAttribute("d", known ? path(known.rated_landmarks_px.map((p) => diamond(desk.toStage(p)))) : "");
+    drawWords(points);
+    ui.handles.forEach((handle, i) => drawHandle(handle, i, shown && points[i], angles));
+    drawGround(points);
+    ui.film.style.touchAction = desk.placing() || desk.zoom > 1 ? "none" : "pan-y";
+    ui.stage.classList.toggle("placing", desk.placing());
+  }
+
+  const shift = (i, p) => keep(model, { points: model.get("points").map((old, k) => (k === i ? desk.inside(p) : old)) });
+  function put(p) {
+    if (!desk.placing()) return;
+    keep(model, { points: [...model.get("points"), desk.inside(p)] });
+    if (!desk.placing()) desk.aim = desk.cursor = null;
+    desk.draw();
+  }
+  return { drawPoints, shift, put };
+}
+
+/** What is said of the film and of the points: what to do next, angles, indices, costs. */
+function panel(desk) {
+  const { ui } = desk;
+
+  function stepWords({ points, film, compared }) {
     const step = STEPS[points.length];
-    let html = ["", ""];
-    if (failed) html = ["No film.", failed];
-    else if (!shown && which === OWN) html = ["Your own film.", "Open a PNG or JPEG. It stays in this page: nothing is sent anywhere."];
-    else if (!shown) html = ["Loading the film …", ""];
-    else if (step) html = [`${points.length + 1} of 6: ${step[0]}.`, step[1]];
-    else if (compared) html = ["Compared.", "× is the truth, ◇ the hospital’s rater. The reading that counts is the one you compared."];
-    else html = ["All six are placed.", which === OWN ? "Drag what is off, then keep the reading." : "Drag what is off, then compare."];
-    const words = html.join("|");
+    if (desk.failed) return ["No film.", desk.failed];
+    if (!desk.shown && film === OWN) return ["Your own film.", "Open a PNG or JPEG. It stays in this page: nothing is sent anywhere."];
+    if (!desk.shown) return ["Loading the film …", ""];
+    if (step) return [`${points.length + 1} of 6: ${step[0]}.`, step[1]];
+    if (compared) return ["Compared.", "× is the truth, ◇ the hospital’s rater. The reading that counts is the one you compared."];
+    return ["All six are placed.", film === OWN ? "Drag what is off, then keep the reading." : "Drag what is off, then compare."];
+  }
+
+  function drawStep(now) {
+    const [head, rest] = stepWords(now), words = `${head}|${rest}`;
     if (ui.step.dataset.words === words) return;
     ui.step.dataset.words = words;
     ui.step.replaceChildren();
-    node("strong", {}, ui.step, html[0]);
-    node("span", {}, ui.step, ` ${html[1]}`);
+    node("strong", {}, ui.step, head);
+    node("span", {}, ui.step, ` ${rest}`);
   }
 
-  function drawPanel({ points, anterior, compared, film: which }, angles) {
-    const known = compared ? shown?.payload : null, at = spacing();
+  /** Roussouly's type, and how sure it is: slips of 1 mm (SD) at both corners of S1 spread SS. */
+  function type({ SS, PT }, gap, price) {
+    if (SS === null || PT === null || gap === null) return "–"; // with fewer angles nobody knows whether there is a type
+    const none = untyped(PT, gap);
+    if (none) return none;
+    const { group, away } = roussouly(SS), sure = `${ROUSSOULY_GROUPS[group]}; ${show(away)} from a border`;
+    if (!price) return sure;
+    const part = roussoulyShares(SS, Math.hypot(...price)).map((p, i) => [Math.round(100 * p), ROUSSOULY_GROUPS[i]]);
+    return `${sure}. With slips of 1 mm: ${part.filter(([p]) => p > 0).map(([p, name]) => `${name} in ${p} %`).join(", ")}`;
+  }
+
+  function drawIndices(angles, price) {
+    const { PT, PI, LL } = angles, gap = PI === null || LL === null ? null : PI - LL;
+    const grade = (value, name) => (value === null ? "–" : SCHWAB_MODIFIERS[category(value, SCHWAB_BORDERS[name])]);
+    const child = desk.shown?.payload?.adult === false;
+    write(ui.index["PI-LL"], show(gap));
+    write(ui.index.schwab, `PT ${grade(PT, "PT")}, PI − LL ${grade(gap, "PI-LL")}`);
+    write(ui.index.roussouly, type(angles, gap, price));
+    for (const name of ["schwab", "roussouly"])
+      for (const part of [ui.index[name], ui.index[name].previousSibling]) part.hidden = child;
+    write(ui.meant, child ? "Roussouly’s types and Schwab’s modifiers are left out. These indices are for adults."
+      : "Schwab: for adults with deformity; its third modifier, SVA, is not on this film.");
+  }
+
+  function drawCosts(price, at) {
+    write(ui.dearHead, at ? "What a millimetre costs" : "What a pixel costs");
+    for (const [k, name] of ANGLES.entries()) {
+      const most = Math.max(...price[name]);
+      ui.price.forEach((line, i) => {
+        write(line[k], show(price[name][i], 2));
+        line[k].classList.toggle("most", price[name][i] > 0 && price[name][i] > 0.999 * most);
+      });
+    }
+  }
+
+  function drawAbout(at) {
+    const { shown } = desk, note = shown?.payload ? `${shown.payload.hospital}. ${shown.payload.note}` : "";
+    const pixels = !shown ? "" : !at ? "No millimetres known: pixels are taken as square."
+      : at[0] === at[1] ? `A pixel is ${at[0].toFixed(3)} mm.`
+        : `A pixel is ${at[0].toFixed(3)} mm across and ${at[1].toFixed(3)} mm down; the angles allow for it.`;
+    write(ui.about, `${note} ${pixels} ${NOTE}`.trim());
+  }
+
+  function drawPanel({ points, anterior, compared }, angles) {
+    const known = compared ? desk.shown?.payload : null, at = desk.spacing(), price = costs(points, at ?? [1, 1], anterior);
     ui.panel.classList.toggle("compared", Boolean(known));
     ANGLES.forEach((name, i) => {
       const { you, true: truth, error, rater } = ui.cells[name];
@@ -501,140 +541,95 @@ function render({ model, el }) {
       write(error, known ? signed(angles[name] === null ? null : angles[name] - known.angles_deg[i]) : "");
       write(rater, known ? signed(known.rated_angles_deg[i] - known.angles_deg[i]) : "");
     });
-    const { SS, PT, PI, LL } = angles, gap = PI === null || LL === null ? null : PI - LL;
-    const marks = ["0", "+", "++"];
-    write(ui.index["PI-LL"], show(gap));
-    write(ui.index.schwab, `PT ${PT === null ? "–" : marks[category(PT, SCHWAB.PT)]}, PI − LL ${gap === null ? "–" : marks[category(gap, SCHWAB["PI-LL"])]}`);
-    const price = costs(points, at ?? [1, 1], anterior);
-    write(ui.index.roussouly, type(SS, at && price.SS.slice(0, 2)));
-    write(ui.dearHead, at ? "What a millimetre costs" : "What a pixel costs");
-    ui.price.forEach((line, i) => line.forEach((cell, k) => write(cell, show(price[ANGLES[k]][i], 2))));
-    for (const [k, name] of ANGLES.entries()) {
-      const most = Math.max(...price[name]);
-      ui.price.forEach((line, i) => line[k].classList.toggle("most", price[name][i] > 0 && price[name][i] > 0.999 * most));
-    }
-    const square = !at || at[0] === at[1];
-    const note = shown?.payload ? `${shown.payload.hospital}. ${shown.payload.note}` : "";
-    const pixels = !shown ? "" : at ? (square ? `A pixel is ${at[0].toFixed(3)} mm.`
-      : `A pixel is ${at[0].toFixed(3)} mm across and ${at[1].toFixed(3)} mm down; the angles allow for it.`)
-      : "No millimetres known: pixels are taken as square.";
-    write(ui.about, `${note} ${pixels} ${NOTE}`.trim());
-    compare.hidden = compared;
-    compare.disabled = !shown || points.length < 6;
-    compare.textContent = which === OWN ? "Keep this reading" : "Compare with the truth";
-    again.hidden = !compared;
-    next.hidden = !compared || which === OWN;
-    undo.disabled = points.length === 0 || compared;
-    for (const one of zooms) one.disabled = !shown;
+    drawIndices(angles, at && price.SS.slice(0, 2));
+    drawCosts(price, at);
+    drawAbout(at);
   }
+  return { drawStep, drawPanel };
+}
 
-  /** Roussouly's type, and how sure it is: slips of 1 mm (SD) at both corners of S1 spread SS. */
-  function type(ss, price) {
-    if (ss === null) return "–";
-    const group = category(ss, ROUSSOULY), off = Math.min(...ROUSSOULY.map((border) => Math.abs(ss - border)));
-    const sure = `${GROUPS[group]}; ${show(off)} from a border`;
-    if (!price) return sure;
-    const part = shares(ss, Math.hypot(...price)).map((p, i) => [Math.round(100 * p), GROUPS[i]]).filter(([p]) => p > 0);
-    return `${sure}. With slips of 1 mm: ${part.map(([p, name]) => `${name} in ${p} %`).join(", ")}`;
-  }
+// --- controls
 
-  function drawSettings({ anterior, film: which, spacing_mm }) {
-    if (ui.select.value !== String(which)) ui.select.value = String(which);
-    side.set(anterior);
-    const at = spacing_mm ?? shown?.spacing ?? null;
-    fields.forEach((field, i) => {
-      if (field.matches(":focus")) return;
-      field.value = at ? String(Number(at[i].toPrecision(6))) : "";
-    });
-  }
-
-  function drawReadings({ readings }) {
-    const told = readings.filter((r) => r.true_deg);
-    const films = new Set(told.map((r) => r.film)).size;
-    write(sumHead, `Your readings (${readings.length})`);
-    write(sumWords, told.length === 0 ? "None is compared yet. Your readings are remembered in this browser only."
-      : `${told.length} compared, of ${films} ${films === 1 ? "film" : "films"}. Remembered in this browser only.`);
-    sums.parentElement.hidden = told.length === 0;
-    const errors = (field, i) => told.map((r) => [r[field][i], r.true_deg[i]])
-      .filter(([a]) => a !== null).map(([a, b]) => a - b);
-    sums.replaceChildren();
-    ANGLES.forEach((name, i) => {
-      const line = node("tr", { "data-sum": name }, sums), { n, mean, sd, limits } = agreement(errors("angles_deg", i));
-      const rater = agreement(told.filter((r) => r.rated_deg).map((r) => r.rated_deg[i] - r.true_deg[i]));
-      node("th", { scope: "row" }, line, name);
-      for (const words of [String(n), signed(mean), show(sd), limits ? `${signed(limits[0])} to ${signed(limits[1])}` : "–",
-        `${signed(rater.mean)} ± ${show(rater.sd)}`]) node("td", {}, line, words);
-    });
-    rows.replaceChildren();
-    rows.parentElement.hidden = readings.length === 0;
-    readings.forEach((r, i) => {
-      const line = node("tr", { "data-reading": i }, rows), name = r.film === OWN ? "Own" : String(r.film + 1);
-      node("th", { scope: "row" }, line, name);
-      ANGLES.forEach((_, k) => node("td", {}, line, r.true_deg
-        ? signed(r.angles_deg[k] === null ? null : r.angles_deg[k] - r.true_deg[k]) : show(r.angles_deg[k])));
-      const cell = node("td", {}, line);
-      button(cell, "Show", () => again_(r)).setAttribute("aria-label", `Show reading ${i + 1}`);
-    });
-    for (const one of [toJsonButton, toCsvButton, forget]) one.disabled = readings.length === 0;
-    forget.textContent = "Forget all";
-    delete forget.dataset.sure;
-  }
-
-  function draw() {
-    const now = state(), angles = anglesAt(now.points, spacing() ?? [1, 1], now.anterior);
-    drawFilm();
-    drawPoints(now, angles);
-    drawLoupe();
-    drawStep(now);
-    drawPanel(now, angles);
-    drawSettings(now);
-    ui.empty.hidden = shown !== null;
-    write(ui.empty, failed ? "No film" : model.get("film") === OWN ? "Drop a film here" : "Loading …");
-  }
-
-  // --- controls
+/** Which film, how large, one point back: above and below the stage. */
+function buildTools(desk, names) {
+  const { model, ui } = desk;
   names.forEach((name, i) => node("option", { value: i }, ui.select, `Film ${i + 1}: ${name}`));
   node("option", { value: OWN }, ui.select, "A film of your own");
-  ui.select.addEventListener("change", () => choose(ui.select.value));
-  opener(ui.top, "Open …", "image/png,image/jpeg", openOwn).setAttribute("aria-label", "Open a film of your own, PNG or JPEG");
+  ui.select.addEventListener("change", () => desk.choose(ui.select.value));
+  opener(ui.top, "Open …", "image/png,image/jpeg", desk.openOwn).setAttribute("aria-label", "Open a film of your own, PNG or JPEG");
   const tools = node("p", { class: "buttons tools" }, ui.box);
-  const zooms = [["−", "Zoom out", () => zoomAt(1 / 1.5, mul(size, 0.5))], ["+", "Zoom in", () => zoomAt(1.5, mul(size, 0.5))],
-    ["Fit", "Show the whole film", fitted]].map(([sign, words, act]) => {
+  const middle = () => mul(desk.size, 0.5);
+  const zooms = [["−", "Zoom out", () => desk.zoomAt(1 / 1.5, middle())], ["+", "Zoom in", () => desk.zoomAt(1.5, middle())],
+    ["Fit", "Show the whole film", desk.fitted]].map(([sign, words, act]) => {
     const made = button(tools, sign, act);
     made.setAttribute("aria-label", words);
     return made;
   });
-  const undo = button(tools, "Undo", () => keep(model, { points: model.get("points").slice(0, -1) }));
+  desk.canUndo = () => model.get("points").length > 0 && !model.get("compared");
+  desk.undo = () => keep(model, { points: model.get("points").slice(0, -1) });
+  const undo = button(tools, "Undo", desk.undo);
   button(tools, "Clear", () => keep(model, { points: [], compared: false }));
+  const retry = button(tools, "Try again", desk.fetchFilm);
   const says = node("p", { class: "says", role: "status" }, ui.box);
-  function tell(words, bad = false) {
+  desk.tell = (words, bad = false) => {
     says.textContent = words;
     says.classList.toggle("bad", bad);
+  };
+  return ({ film }) => {
+    if (ui.select.value !== String(film)) ui.select.value = String(film);
+    undo.disabled = !desk.canUndo();
+    for (const one of zooms) one.disabled = !desk.shown;
+    retry.hidden = !desk.failed;
+    ui.empty.hidden = desk.shown !== null;
+    write(ui.empty, desk.failed ? "No film" : film === OWN ? "Drop a film here" : "Loading …");
+  };
+}
+
+/** The buttons under the angles: compare, next film, read it again. */
+function buildActs(desk, names) {
+  const { model, ui } = desk;
+
+  function reading() {
+    const { film, points, anterior } = desk.state(), at = desk.spacing(), angles = anglesAt(points, at ?? [1, 1], anterior);
+    const { width, height, payload } = desk.shown;
+    return { film, width, height, points, anterior, spacing_mm: at, angles_deg: ANGLES.map((name) => angles[name]),
+      true_deg: payload?.angles_deg ?? null, rated_deg: payload?.rated_angles_deg ?? null };
   }
+
   const compare = button(ui.act, "", () => {
-    record([...model.get("readings"), reading()].slice(-MOST_READINGS));
+    desk.record([...model.get("readings"), reading()].slice(-MOST_READINGS));
     keep(model, { compared: model.get("film") !== OWN });
-    tell(model.get("film") === OWN ? "Kept among your readings, without the film." : "");
+    desk.tell(model.get("film") === OWN ? "Kept among your readings, without the film." : "");
     if (!next.hidden) next.focus();
   });
-  compare.classList.add("main");
-  const next = button(ui.act, "Next film", () => choose((model.get("film") + 1) % names.length));
-  next.classList.add("main");
+  const next = button(ui.act, "Next film", () => desk.choose((model.get("film") + 1) % names.length));
+  for (const one of [compare, next]) one.classList.add("main");
   const again = button(ui.act, "Read it again", () => keep(model, { points: [], compared: false }));
+  return ({ points, film, compared }) => {
+    compare.hidden = compared;
+    compare.disabled = !desk.shown || points.length < 6;
+    compare.textContent = film === OWN ? "Keep this reading" : "Compare with the truth";
+    again.hidden = !compared;
+    next.hidden = !compared || film === OWN;
+  };
+}
 
-  const settings = node("details", {}, ui.panel);
-  node("summary", {}, settings, "Side, pixels, brightness");
-  const side = choices(settings, { label: "The patient faces", options: { left: "left", right: "right" },
+/** Side, millimetres of a pixel, brightness and contrast. */
+function buildSettings(desk) {
+  const { model, ui } = desk, box = node("details", {}, ui.panel);
+  node("summary", {}, box, "Side, pixels, brightness");
+  const side = choices(box, { label: "The patient faces", options: { left: "left", right: "right" },
     value: model.get("anterior"), act: (anterior) => keep(model, { anterior }) });
-  const pixel = node("p", { class: "pixel" }, settings);
+  const pixel = node("p", { class: "pixel" }, box);
   node("span", {}, pixel, "Millimetres of a pixel");
   const fields = ["across", "down"].map((name) => {
     const label = node("label", {}, pixel, `${name} `);
-    const input = node("input", { type: "text", inputmode: "decimal", size: 7, autocomplete: "off", "aria-label": `Millimetres of a pixel, ${name}` }, label);
+    const input = node("input", { type: "text", inputmode: "decimal", size: 7, autocomplete: "off",
+      "aria-label": `Millimetres of a pixel, ${name}` }, label);
     input.addEventListener("change", typed);
     return input;
   });
-  const wrong = node("p", { class: "says bad", role: "status" }, settings);
+  const wrong = node("p", { class: "says bad", role: "status" }, box);
   function typed() {
     const texts = fields.map((field) => field.value.trim());
     if (texts.every((t) => t === "")) {
@@ -647,23 +642,32 @@ function render({ model, el }) {
     wrong.textContent = bad < 0 ? "" : `${["Across", "Down"][bad]} is “${filled[bad]}”; allowed: a number from 0.001 to 100.`;
     if (bad < 0) keep(model, { spacing_mm: values });
   }
-  node("p", { class: "help" }, settings, "Type another number for one of the two, and see how a stretched film lies. Empty: as the film has it.");
+  node("p", { class: "help" }, box, "Type another number for one of the two, and see how a stretched film lies. Empty: as the film has it.");
   for (const [key, label] of [["bright", "Brightness"], ["contrast", "Contrast"]])
-    slider(settings, { label, min: 0.4, max: 3, step: 0.05, value: 1, format: (v) => `${Math.round(100 * v)} %`,
+    slider(box, { label, min: 0.4, max: 3, step: 0.05, value: 1, format: (v) => `${Math.round(100 * v)} %`,
       act: (v) => {
-        tone = { ...tone, [key]: v };
-        drawFilm();
-        drawLoupe();
+        desk.tone = { ...desk.tone, [key]: v };
+        desk.drawFilm();
+        desk.drawLoupe();
       } });
+  return ({ anterior }) => {
+    side.set(anterior);
+    const at = desk.spacing();
+    fields.forEach((field, i) => {
+      if (!field.matches(":focus")) field.value = at ? String(Number(at[i].toPrecision(6))) : "";
+    });
+  };
+}
 
-  const mine = node("details", { class: "readings", open: "" }, root);
-  const sumHead = node("summary", {}, mine), sumWords = node("p", { class: "help" }, mine);
-  const scroll = node("div", { class: "tables" }, mine);
-  const sums = table(scroll, "Your bias and spread", ["", "n", "Mean error", "SD", "95 % limits", "Rater"]);
-  const rows = table(scroll, "Readings: errors, or angles of an own film", ["Film", ...ANGLES, ""]);
-  const filing = node("p", { class: "buttons" }, mine);
-  const toJsonButton = button(filing, "Save JSON", () => save("lumbo-readings.json", toJson(model.get("readings")), "application/json"));
-  const toCsvButton = button(filing, "Save CSV", () => save("lumbo-readings.csv", toCsv(model.get("readings")), "text/csv"));
+/** The reader's readings: bias and spread, one by one, to files and back; returns what draws them. */
+function buildReadings(desk, films) {
+  const { model, root } = desk, box = node("details", { class: "readings", open: "" }, root);
+  const head = node("summary", {}, box), words = node("p", { class: "help" }, box), tables = node("div", { class: "tables" }, box);
+  const sums = table(tables, "Your bias and spread", ["", "n", "Mean error", "SD", "95 % limits", "Rater"]);
+  const rows = table(tables, "Readings: errors, or angles of an own film", ["Film", ...ANGLES, ""]);
+  const filing = node("p", { class: "buttons" }, box);
+  const saving = [["JSON", toJson, "application/json"], ["CSV", toCsv, "text/csv"]].map(([kind, text, type]) =>
+    button(filing, `Save ${kind}`, () => save(`lumbo-readings.${kind.toLowerCase()}`, text(model.get("readings")), type)));
   opener(filing, "Load …", ".json,.csv,application/json,text/csv", openReadings).setAttribute("aria-label", "Load readings from JSON or CSV");
   const forget = button(filing, "Forget all", () => {
     if (!("sure" in forget.dataset)) {
@@ -671,197 +675,265 @@ function render({ model, el }) {
       forget.textContent = "Really forget all?";
       return;
     }
-    record([]);
-    fileSays.textContent = "";
+    memory.set("measuring.readings", []);
+    keep(model, { readings: [] });
+    tell("");
   });
-  const fileSays = node("p", { class: "says", role: "status" }, mine);
+  const says = node("p", { class: "says", role: "status" }, box);
+  function tell(text, bad = false) {
+    says.textContent = text;
+    says.classList.toggle("bad", bad);
+  }
+
+  /** Keep readings; what another figure or another tab has remembered meanwhile stays remembered. */
+  desk.record = (readings) => {
+    memory.set("measuring.readings", [...unknown(remembered(films), readings), ...readings].slice(-MOST_READINGS));
+    keep(model, { readings });
+  };
 
   async function openReadings(file) {
     try {
       insist(file.size <= LARGEST_FILE, `${file.name} is larger than ${LARGEST_FILE / 1e6} MB: too large for readings.`);
-      const found = parsed(file.name, await file.text(), names.length), before = model.get("readings");
-      const fresh = found.filter((one, i) => ![...before, ...found.slice(0, i)].some((other) => sameReading(one, other)));
+      const found = parsed(file.name, await file.text(), films), before = model.get("readings"), fresh = unknown(found, before);
       insist(before.length + fresh.length <= MOST_READINGS, `That would be more than ${MOST_READINGS} readings.`);
-      record([...before, ...fresh]);
+      desk.record([...before, ...fresh]);
       const known = found.length - fresh.length;
-      fileSays.textContent = `${fresh.length} loaded from ${file.name}${known ? `; ${known} were already here` : ""}.`;
-      fileSays.classList.remove("bad");
+      tell(`${fresh.length} loaded from ${file.name}${known ? `; ${known} were already here` : ""}.`);
     } catch (error) {
-      if (!(error instanceof Told)) throw error;
-      fileSays.textContent = error.message;
-      fileSays.classList.add("bad");
+      tell(complaint(error, file), true);
     }
   }
 
   /** Show an earlier reading on its film. */
-  function again_(r) {
-    if (r.film === OWN && !(own && own.width === r.width && own.height === r.height)) {
-      fileSays.textContent = `Open the film of this reading first: ${r.width} × ${r.height} pixels. It was not kept.`;
-      fileSays.classList.add("bad");
-      return;
-    }
-    fileSays.textContent = "";
+  function showReading(r) {
+    const { own } = desk;
+    if (r.film === OWN && !(own && own.width === r.width && own.height === r.height))
+      return tell(`Open the film of this reading first: ${r.width} × ${r.height} pixels. It was not kept.`, true);
+    tell("");
     keep(model, { points: r.points, anterior: r.anterior, spacing_mm: r.spacing_mm, compared: r.film !== OWN, film: r.film });
   }
 
-  // --- hands
-  const fingers = new Map();
-  let press = null, pinch = null;
-  const quiet = (on) => {
-    busy = on;
-    if (on) ui.live.setAttribute("aria-busy", "true"); // a screen reader hears the result, not each step
-    else ui.live.removeAttribute("aria-busy");
-  };
+  function drawSums(told) {
+    tables.firstChild.hidden = told.length === 0;
+    sums.replaceChildren();
+    const errors = (field, i) => told.filter((r) => r[field] && r[field][i] !== null).map((r) => r[field][i] - r.true_deg[i]);
+    ANGLES.forEach((name, i) => {
+      const line = node("tr", { "data-sum": name }, sums), { n, mean, sd, limits } = agreement(errors("angles_deg", i));
+      const rater = agreement(errors("rated_deg", i));
+      node("th", { scope: "row" }, line, name);
+      for (const text of [String(n), signed(mean), show(sd), limits ? `${signed(limits[0])} to ${signed(limits[1])}` : "–",
+        `${signed(rater.mean)} ± ${show(rater.sd)}`]) node("td", {}, line, text);
+    });
+  }
 
-  ground.addEventListener("touchstart", (event) => { if (placing() || view.zoom > 1) event.preventDefault(); }, { passive: false });
+  function drawRow(r, i) {
+    const line = node("tr", { "data-reading": i }, rows);
+    node("th", { scope: "row" }, line, r.film === OWN ? "Own" : String(r.film + 1));
+    ANGLES.forEach((_, k) => node("td", {}, line, !r.true_deg ? show(r.angles_deg[k])
+      : signed(r.angles_deg[k] === null ? null : r.angles_deg[k] - r.true_deg[k])));
+    button(node("td", {}, line), "Show", () => showReading(r)).setAttribute("aria-label", `Show reading ${i + 1}`);
+  }
+
+  return () => {
+    const readings = model.get("readings"), told = readings.filter((r) => r.true_deg), seen = new Set(told.map((r) => r.film)).size;
+    write(head, `Your readings (${readings.length})`);
+    write(words, told.length === 0 ? "None is compared yet. Your readings are remembered in this browser only."
+      : `${told.length} compared, of ${seen} ${seen === 1 ? "film" : "films"}. Remembered in this browser only.`);
+    drawSums(told);
+    rows.replaceChildren();
+    rows.parentElement.hidden = readings.length === 0;
+    readings.forEach(drawRow);
+    for (const one of [...saving, forget]) one.disabled = readings.length === 0;
+    forget.textContent = "Forget all";
+    delete forget.dataset.sure;
+  };
+}
+
+// --- hands
+
+/** Pointers on the film: a click or a lifted finger places, a drag moves the film, two fingers or Ctrl and the wheel zoom. */
+function pointFilm(desk) {
+  const { ui } = desk, { film, ground, stage } = ui, fingers = new Map();
+  let press = null, pinch = null, hovered = false;
+
+  ground.addEventListener("touchstart", (event) => { if (desk.placing() || desk.zoom > 1) event.preventDefault(); }, { passive: false });
   ground.addEventListener("pointerdown", (event) => {
-    if (event.button || busy || !shown) return;
+    if (event.button || desk.busy || !desk.shown) return;
     if (event.pointerType === "mouse") event.preventDefault();
     ground.focus({ preventScroll: true });
     ground.setPointerCapture(event.pointerId);
     const from = place(film, event);
     fingers.set(event.pointerId, from);
-    cursor = null;
-    if (fingers.size === 1) press = { from, at: view.at, moved: false, mouse: event.pointerType === "mouse" };
+    desk.cursor = null;
+    if (fingers.size === 1) press = { from, at: desk.at, moved: false, mouse: event.pointerType === "mouse" };
     else {
-      press = aim = null;
+      press = desk.aim = null;
       const [a, b] = [...fingers.values()];
-      pinch = { middle: toFilm(mid(a, b)), apart: len(sub(a, b)) || 1, zoom: view.zoom };
+      pinch = { middle: desk.toFilm(mid(a, b)), apart: len(sub(a, b)) || 1, zoom: desk.zoom };
     }
-    if (press && !press.mouse && placing()) aim = inside(toFilm(from));
-    draw();
+    if (press && !press.mouse && desk.placing()) desk.aim = desk.inside(desk.toFilm(from));
+    desk.draw();
   });
   ground.addEventListener("pointermove", (event) => {
-    if (!shown) return;
+    if (!desk.shown) return;
     const at = place(film, event);
     if (fingers.has(event.pointerId)) fingers.set(event.pointerId, at);
     if (fingers.size > 1 && pinch) {
-      const [a, b] = [...fingers.values()], zoom = hold(pinch.zoom * len(sub(a, b)) / pinch.apart, 1, Math.max(4, FINEST / fit()));
-      look(zoom, sub(pinch.middle, mul(sub(mid(a, b), mul(size, 0.5)), 1 / (fit() * zoom))));
-    } else if (press) {
-      press.moved ||= len(sub(at, press.from)) > HELD_PX;
-      if (!press.mouse && placing()) aim = inside(toFilm(at));
-      else if (press.moved) {
-        aim = null;
-        return look(view.zoom, sub(press.at, mul(sub(at, press.from), 1 / scale())));
-      }
-      drawLoupe();
-    } else if (event.pointerType === "mouse" && placing()) {
-      hovered = true;
-      aim = inside(toFilm(at));
-      drawLoupe();
+      const [a, b] = [...fingers.values()];
+      return desk.zoomTo(pinch.zoom * len(sub(a, b)) / pinch.apart, pinch.middle, mid(a, b));
     }
+    if (press) {
+      press.moved ||= len(sub(at, press.from)) > HELD_PX;
+      if (!press.mouse && desk.placing()) desk.aim = desk.inside(desk.toFilm(at));
+      else if (press.moved) {
+        desk.aim = null;
+        return desk.look(desk.zoom, sub(press.at, mul(sub(at, press.from), 1 / desk.scale())));
+      }
+    } else if (event.pointerType === "mouse" && desk.placing()) {
+      hovered = true;
+      desk.aim = desk.inside(desk.toFilm(at));
+    } else return;
+    desk.drawLoupe();
   });
   const lifted = (event) => {
     if (!fingers.delete(event.pointerId)) return;
     const done = press;
-    press = null;
+    press = desk.aim = null;
     if (fingers.size === 0) pinch = null;
-    if (event.type === "pointerup" && done && placing() && !(done.mouse && done.moved)) {
-      const p = toFilm(place(film, event));
-      aim = null;
-      put(p);
-    } else {
-      aim = null;
-      draw();
-    }
+    if (event.type === "pointerup" && done && desk.placing() && !(done.mouse && done.moved)) desk.put(desk.toFilm(place(film, event)));
+    else desk.draw();
   };
   for (const kind of ["pointerup", "pointercancel"]) ground.addEventListener(kind, lifted);
   stage.addEventListener("pointerleave", () => {
-    if (!hovered || busy) return;
+    if (!hovered || desk.busy) return;
     hovered = false;
-    aim = null;
-    drawLoupe();
+    desk.aim = null;
+    desk.drawLoupe();
   });
   stage.addEventListener("wheel", (event) => {
-    if (!event.ctrlKey || !shown) return; // without Ctrl the page scrolls
+    if (!event.ctrlKey || !desk.shown) return; // without Ctrl the page scrolls
     event.preventDefault();
-    zoomAt(Math.exp(-hold(event.deltaY, -60, 60) * 0.01), place(film, event));
+    desk.zoomAt(Math.exp(-hold(event.deltaY, -60, 60) * 0.01), place(film, event));
   }, { passive: false });
+  for (const kind of ["dragover", "drop"]) stage.addEventListener(kind, (event) => {
+    event.preventDefault(); // else the browser would leave the page for the file
+    if (kind === "drop" && event.dataTransfer.files[0]) desk.openOwn(event.dataTransfer.files[0]);
+  });
+}
 
+/** Keys on the film: arrows move the cross-hair, or the film once all points are placed. */
+function keyFilm(desk) {
+  const { ground } = desk.ui, start = () => desk.cursor ?? desk.at.map(Math.round);
   arrows(ground, (step) => {
-    if (!shown) return;
-    if (!placing()) return look(view.zoom, add(view.at, mul(step, 40 / (scale() * (Math.abs(step[0] + step[1]) > 1 ? 5 : 1)))));
-    aim = null;
-    cursor = inside(add(cursor ?? view.at.map(Math.round), step));
-    reveal(cursor);
-    draw();
+    if (!desk.shown) return;
+    if (!desk.placing()) {
+      const far = Math.abs(step[0] + step[1]) > 1 ? 5 : 1;
+      return desk.look(desk.zoom, add(desk.at, mul(step, 40 / (desk.scale() * far))));
+    }
+    desk.aim = null;
+    desk.cursor = desk.inside(add(start(), step));
+    desk.reveal(desk.cursor);
+    desk.draw();
   });
   ground.addEventListener("keydown", (event) => {
-    if (!shown || event.ctrlKey || event.metaKey || event.altKey) return;
-    const at = cursor ?? view.at;
-    if (event.key === "Enter" && placing()) put(at);
-    else if (event.key === "+" || event.key === "=") zoomAt(1.5, toStage(at));
-    else if (event.key === "-") zoomAt(1 / 1.5, toStage(at));
-    else if (event.key === "0") fitted();
-    else if (event.key === "Backspace" && !undo.disabled) undo.click();
+    if (!desk.shown || event.ctrlKey || event.metaKey || event.altKey) return;
+    const at = desk.cursor ?? desk.at;
+    if (event.key === "Enter" && desk.placing()) desk.put(at);
+    else if (event.key === "+" || event.key === "=") desk.zoomAt(1.5, desk.toStage(at));
+    else if (event.key === "-") desk.zoomAt(1 / 1.5, desk.toStage(at));
+    else if (event.key === "0") desk.fitted();
+    else if (event.key === "Backspace" && desk.canUndo()) desk.undo();
     else return;
     event.preventDefault();
   });
   ground.addEventListener("focus", () => {
-    if (!placing() || !ground.matches(":focus-visible")) return;
-    cursor ??= view.at.map(Math.round);
-    draw();
+    if (!desk.placing() || !ground.matches(":focus-visible")) return;
+    desk.cursor = start();
+    desk.draw();
   });
   ground.addEventListener("blur", () => {
-    cursor = null;
-    draw();
+    desk.cursor = null;
+    desk.draw();
   });
-  handles.forEach((handle, i) => {
-    drag(film, handle, {
+}
+
+/** Points that are placed move by drag and by arrow keys. */
+function moveHandles(desk) {
+  const { model, ui } = desk;
+  const quiet = (on) => {
+    desk.busy = on;
+    if (on) ui.live.setAttribute("aria-busy", "true"); // a screen reader hears the result, not each step
+    else ui.live.removeAttribute("aria-busy");
+  };
+  ui.handles.forEach((handle, i) => {
+    drag(ui.film, handle, {
       begin: (from) => { // touch targets overlap where points are close: the nearest one is meant
         quiet(true);
-        const points = model.get("points"), far = points.map((p) => len(sub(toStage(p), from)));
+        const points = model.get("points"), far = points.map((p) => len(sub(desk.toStage(p), from)));
         const which = far[i] <= HELD_PX ? i : far.indexOf(Math.min(...far));
-        if (which !== i) handles[which].focus();
-        aim = points[which];
-        draw();
-        return { which, base: aim };
+        if (which !== i) ui.handles[which].focus();
+        desk.aim = points[which];
+        desk.draw();
+        return { which, base: desk.aim };
       },
       move: ({ which, base }, from, at) => {
-        aim = inside(add(base, mul(sub(at, from), 1 / scale())));
-        shift(which, aim);
+        desk.aim = desk.inside(add(base, mul(sub(at, from), 1 / desk.scale())));
+        desk.shift(which, desk.aim);
       },
       end: () => {
         quiet(false);
-        aim = null;
-        draw();
+        desk.aim = null;
+        desk.draw();
       },
     });
     arrows(handle, (step) => {
-      const to = inside(add(model.get("points")[i], step));
-      aim = to;
-      shift(i, to);
-      reveal(to);
+      const to = desk.inside(add(model.get("points")[i], step));
+      desk.aim = to;
+      desk.shift(i, to);
+      desk.reveal(to);
     });
     handle.addEventListener("blur", () => {
-      if (busy) return;
-      aim = null;
-      drawLoupe();
+      if (desk.busy) return;
+      desk.aim = null;
+      desk.drawLoupe();
     });
   });
-  for (const kind of ["dragover", "drop"]) stage.addEventListener(kind, (event) => {
-    event.preventDefault(); // else the browser would leave the page for the file
-    if (kind === "drop" && event.dataTransfer.files[0]) openOwn(event.dataTransfer.files[0]);
-  });
+}
 
-  const watch = new ResizeObserver(() => {
-    const box = stage.getBoundingClientRect();
-    if (box.width < 1 || box.height < 1) return;
-    size = [box.width, box.height];
-    if (shown) look(view.zoom, view.at);
-    else draw();
-  });
-  watch.observe(stage);
+function render({ model, el }) {
+  const root = shell(el, "marking"), names = model.get("films"), ui = { ...buildStage(root), ...buildPanel(root) };
+  const desk = { model, root, ui, shown: null, own: null, loading: null, failed: "", // shown: the film that lies there
+    size: [1, 1], zoom: 1, at: [0, 0], tone: { bright: 1, contrast: 1 }, // of the stage; how and where it shows the film
+    aim: null, cursor: null, busy: false }; // what pointer and keys point at; whether a point is being dragged
+  desk.state = () => Object.fromEntries(["film", "points", "anterior", "spacing_mm", "compared"].map((field) => [field, model.get(field)]));
+  desk.placing = () => desk.shown !== null && model.get("points").length < 6;
+  desk.spacing = () => model.get("spacing_mm") ?? desk.shown?.spacing ?? null;
+  for (const part of [view, films, pictures, marks, panel]) Object.assign(desk, part(desk));
+  const drawControls = [buildTools(desk, names), buildActs(desk, names), buildSettings(desk)];
+  const drawReadings = buildReadings(desk, names.length);
+  desk.draw = () => {
+    const now = desk.state(), angles = anglesAt(now.points, desk.spacing() ?? [1, 1], now.anterior);
+    desk.drawFilm();
+    desk.drawPoints(now, angles);
+    desk.drawLoupe();
+    desk.drawStep(now);
+    desk.drawPanel(now, angles);
+    for (const drawControl of drawControls) drawControl(now);
+  };
+  for (const hand of [pointFilm, keyFilm, moveHandles]) hand(desk);
 
-  const before = model.get("readings").length ? null : memory.get("measuring.readings");
-  try {
-    if (Array.isArray(before) && before.length) keep(model, { readings: before.map((one) => checked(one, "", names.length)) });
-  } catch {
-    // what an older page remembered is no reading any more
-  }
-  const unfollow = [follow(model, ["film"], fetchFilm), follow(model, ["points", "anterior", "spacing_mm", "compared"], draw),
-    follow(model, ["readings"], () => drawReadings(state()))];
+  const watch = new ResizeObserver(([{ contentRect: { width, height } }]) => { // without any zoom of the page around
+    if (width < 1 || height < 1) return;
+    desk.size = [width, height];
+    if (desk.shown) desk.look(desk.zoom, desk.at);
+    else desk.draw();
+  });
+  watch.observe(ui.stage);
+
+  const before = model.get("readings").length ? [] : remembered(names.length);
+  if (before.length) keep(model, { readings: before });
+  const unfollow = [follow(model, ["film"], desk.fetchFilm), follow(model, ["points", "anterior", "spacing_mm", "compared"], desk.draw),
+    follow(model, ["readings"], drawReadings)];
   return () => {
     watch.disconnect();
     unfollow.forEach((undoIt) => undoIt());

@@ -8,6 +8,7 @@
 import { ANGLES, NAMES, arrows, button, drag, follow, hold, judge, keep, load, node, shell, show, slider } from "./core.js";
 import { BACKWARD, DOWN, FORWARD, UP, add, along, anglesOf, arc, bearing, between, bulge, closed, column, construct,
   direction, flip, inFrame, left, len, measure, mid, mul, path, right, smooth, sub, turn, unit } from "./geometry.js";
+import { ROUSSOULY_GROUPS, roussouly, roussoulyShares, untyped } from "./indices.js";
 
 const LEVELS = ["L5", "L4", "L3", "L2", "L1"];
 const HANDLES = [ // which landmarks move together, the angle that a screen reader hears, and the shape
@@ -32,10 +33,13 @@ const PT_RANGE = [-40, 60]; // degrees that the slider and the sacrum can reach
 
 // --- poses -------------------------------------------------------------------------------
 
-/** Turn the S1 plate about the hip axis until PT is `pt`; L1 stays, or follows rigidly; the heads stay. */
+/** Turn the S1 plate about the hip axis until PT is `pt`; the heads stay.
+ *
+ * L1 turns with it or, with the trunk upright, keeps its tilt and its way from S1: either way the column keeps its length. */
 function tiltPelvis(points, pt, upright) {
-  const { O, leg } = construct(points), by = pt - between(UP, leg);
-  return points.map((p, i) => (i < (upright ? 2 : 4) ? add(O, turn(sub(p, O), by)) : p));
+  const { O, M, leg } = construct(points), by = pt - between(UP, leg), turned = (p) => add(O, turn(sub(p, O), by));
+  const step = sub(turned(M), M), l1 = upright ? (p) => add(p, step) : turned;
+  return points.map((p, i) => (i < 2 ? turned(p) : i < 4 ? l1(p) : p));
 }
 
 /** Whether the points that must differ do: a drag stops before two of them meet. */
@@ -52,30 +56,17 @@ const changes = (angles, before) => Object.fromEntries(ANGLES.map((name) =>
 const alike = (angles, others, within) =>
   Object.values(changes(angles, others)).every((by) => by !== null && Math.abs(by) < within);
 
-// --- what is said of a pose: as lumbo.indices has it ----------------------------------------
+// --- what is said of a pose -----------------------------------------------------------------
 
-const ROUSSOULY = { groups: ["1 or 2", "3", "4"], borders: [35, 45] }; // degrees of SS
 const READER_SD = 2.9; // degrees of SS when one reader reads again: Kyrölä 2018, upper end of three readers
 
-/** The share of a standard normal distribution below z (Abramowitz and Stegun 26.2.17). */
-function below(z) {
-  const t = 1 / (1 + 0.2316419 * Math.abs(z)), series = [1.330274429, -1.821255978, 1.781477937, -0.356563782, 0.31938153];
-  const tail = (Math.exp((-z * z) / 2) / Math.sqrt(2 * Math.PI)) * series.reduce((sum, c) => (sum + c) * t, 0);
-  return z > 0 ? 1 - tail : tail;
-}
-
-/** The group of Roussouly's types that SS leaves open, degrees to the nearest border, share of readings in the group. */
-function roussouly(ss) {
-  const { groups, borders: [low, high] } = ROUSSOULY, at = (ss >= low) + (ss > high);
-  const edges = [0, below((low - ss) / READER_SD), below((high - ss) / READER_SD), 1];
-  return { group: groups[at], away: Math.min(Math.abs(ss - low), Math.abs(ss - high)), share: edges[at + 1] - edges[at] };
-}
-
-function derivedWords({ SS, PI, LL }) {
-  if ([SS, PI, LL].includes(null)) return "PI − LL: –";
-  const { group, away, share } = roussouly(SS);
-  return `PI − LL = ${show(wrapped(PI - LL))}. By SS, Roussouly type ${group}, ${show(away)} from the nearest border: ` +
-    `with a reader's error of ${show(READER_SD)} (SD; Kyrölä 2018), ${Math.round(100 * share)} of 100 readings say so.`;
+function derivedWords({ SS, PT, PI, LL }) {
+  if ([SS, PT, PI, LL].includes(null)) return "PI − LL: –";
+  const gap = wrapped(PI - LL), none = untyped(PT, gap), said = `PI − LL = ${show(gap)}.`;
+  if (none) return `${said} ${none}`;
+  const { group, away } = roussouly(SS), share = roussoulyShares(SS, READER_SD)[group];
+  return `${said} By SS, Roussouly type ${ROUSSOULY_GROUPS[group]}, ${show(away)} from the nearest border. If a rater’s error has ` +
+    `an SD of ${show(READER_SD)} (Kyrölä 2018), ${Math.round(100 * share)} of 100 readings give this type.`;
 }
 
 // --- what is drawn: name -> polylines in the patient frame, first point repeated if closed -
@@ -85,12 +76,13 @@ const SACRUM = [[-1, 0], [-1.4, -0.5], [-1.35, -1.1], [-1.6, -1.6], [-1.4, -2.2]
   [-0.6, -4.3], [0.15, -5.0], [0.75, -5.4], [0.9, -5.2], [0.45, -4.7], [0.05, -4.1], [-0.2, -3.3], [-0.2, -2.5],
   [0, -1.7], [0.4, -0.9], [1, 0]];
 const SACRUM_SEAMS = [[[0.3, -1.05], [-0.85, -1.2]], [[-0.08, -2], [-0.95, -2.1]], [[-0.2, -2.9], [-0.9, -2.9]]];
-const HIP_BONE = [[50, 88], [36, 113], [10, 132], [-22, 138], [-56, 128], [-84, 109], [-97, 92], [-86, 73], [-58, 61],
+const HIP_BONE = [[50, 88], [40, 118], [14, 144], [-20, 153], [-56, 142], [-84, 118], [-97, 94], [-86, 73], [-58, 61],
   [-40, 48], [-33, 30], [-41, 12], [-49, 2], [-39, -14], [-43, -40], [-40, -65], [-24, -79], [-6, -75], [14, -60],
   [34, -48], [50, -43], [60, -29], [56, -14], [41, -5], [32, 10], [35, 36], [31, 50], [39, 63], [51, 76], [50, 88]];
 const OBTURATOR = [[-20, -36], [-16, -54], [-2, -58], [16, -46], [33, -32], [26, -22], [6, -25], [-10, -26],
   [-20, -36]];
-const FEMUR = [[-14, 8], [14, 8], [13, -20], [8, -40], [9, -95], [-17, -95], [-19, -50], [-28, -22], [-14, 8]];
+const FEMUR = [[9, -24], [15, -44], [15, -70], [13, -110], [-14, -110], [-14, -74], [-19, -60], [-25, -52], [-24, -42], [-30, -30],
+  [-39, -14], [-40, 4], [-32, 13], [-23, 9], [-19, -4], [-5, -16], [9, -24]]; // trochanters behind, the neck under the heads
 const ARCH = [[0, -0.35], [0.6, -0.5], [1, -0.25], [1.6, -0.05], [2.4, 0.25], [2.6, 0.55], [2.25, 0.85],
   [1.5, 0.75], [1.05, 0.85], [0.75, 0.55], [0.5, 0.1], [0, 0.1]];
 const HEAD = { near: 25, far: 22.5 }; // mm; a film shows the head nearer to the tube larger
@@ -324,14 +316,14 @@ const toImage = ({ x, y, k }, landmarks) => landmarks.map((p) => [x + k * p[0], 
 /** Whether a point lies on the film, with room behind it for arcs and labels. */
 const inside = ([x, y], anterior) => {
   const behind = anterior === "left" ? WIDE - x : x;
-  return behind > 30 && behind < WIDE && y > 0 && y < HIGH;
+  return behind > 30 && behind < WIDE - MARGIN && y > 0 && y < HIGH;
 };
 /** As much of `step` as leaves `p` on the film. */
 const within = (p, step) => [WIDE, HIGH].map((size, k) =>
   hold(step[k], Math.min(0, MARGIN - p[k]), Math.max(0, size - MARGIN - p[k])));
 
 const FILM = { // path name -> class, back to front
-  hip: "soft drawn", femur: "soft drawn", arches: "soft drawn", discs: "disc drawn", sacrum: "bone turn drawn",
+  hip: "soft drawn", femur: "soft drawn femur", arches: "soft drawn", discs: "disc drawn", sacrum: "bone turn drawn",
   seams: "seam drawn", bodies: "bone drawn", far: "head", near: "head", ghost: "ghost", partSS: "part SS", partPT: "part PT",
   plumb: "reference", horizontal: "reference", vertical: "reference", square: "reference dotted", parallel: "reference dotted",
   s1Line: "plate", l1Line: "plate", leg: "plate", SS: "arc SS", PT: "arc PT", PI: "arc PI", LL: "arc LL",
@@ -361,10 +353,10 @@ const ACTIONS = { // what an act did to the patient
   anatomy: ({ PI }) => `■ Anatomy: PI is now ${show(PI)}.`,
   spine: ({ PI, LL }) => `■ Spine: PI stays ${show(PI)}; LL is now ${show(LL)}.`,
 };
-const LEGEND = "↻ changes posture, ■ anatomy.";
+const LEGEND = "↻\u00a0handles change the posture; ■\u00a0handles change the shape.";
 const SAYS = { right: "✓ Right.", wrong: "✗ Not quite.", "not yet": "Not yet.", compared: "" };
 
-/** The task above the picture: {show(judged, asked)}, where `check` is called by the button. */
+/** The task above the picture, whose button calls `check`: returns what shows a goal and how a pose was judged. */
 function buildTask(root, check) {
   const box = node("div", { class: "task" }, root), words = node("p", {}, box);
   button(box, "Check", check);
@@ -391,7 +383,7 @@ function buildReadings(panel) {
   return { output, values, since };
 }
 
-/** Buttons that draw or leave out the lines of an angle: {set(shown)}. */
+/** Buttons that draw or leave out the lines of an angle: returns what sets those that are shown. */
 function buildToggles(panel, act) {
   const box = node("p", { class: "toggles", role: "group", "aria-label": "Lines that are drawn" }, panel), toggles = {};
   let shown = [];
@@ -405,7 +397,7 @@ function buildToggles(panel, act) {
   };
 }
 
-/** PI as the sum of PT and SS, in bars and in words. */
+/** PI as the sum of PT and SS, in bars and in words: returns what draws the sum of some angles. */
 function buildSum(panel) {
   const sum = node("svg", { class: "sum", viewBox: "0 0 250 66", "aria-hidden": true }, panel), bars = {};
   for (const name of ["zero", "meet"]) bars[name] = node("path", { class: "reference" }, sum);
@@ -426,7 +418,7 @@ function buildSum(panel) {
   };
 }
 
-/** Poses by name, and the angles and the source of the one that stands: {box, set(angles)}. */
+/** Poses by name: returns what says which of them stands, its angles and its source. */
 function buildPresets(panel, presets, act) {
   const box = node("div", { class: "presets" }, panel), label = node("label", {}, box, "Pose ");
   const select = node("select", {}, label), note = node("p", { class: "note" }, box);
@@ -443,12 +435,12 @@ function buildPresets(panel, presets, act) {
   };
 }
 
-/** Knees and trunk, with the sketch of the whole person: {set(lines, state)}. */
+/** Knees and trunk, with the sketch of the whole person: returns what draws its lines, after a turn `by` so many degrees. */
 function buildBody(panel, act) {
   const box = node("details", { class: "body" }, panel);
   node("summary", {}, box, "Trunk and knees");
   const label = node("label", { class: "check" }, box), upright = node("input", { type: "checkbox" }, label);
-  node("span", {}, label, "Keep the trunk upright (else the spine follows)");
+  node("span", {}, label, "Keep the trunk upright (else it turns with the pelvis)");
   upright.addEventListener("change", () => act({ upright: upright.checked }));
   const bend = slider(box, { label: "Bend the knees: thighs lean by", min: 0, max: 40, step: 1, value: 0,
     format: (v) => show(v, 0), act: (knees) => act({ knees }) });
@@ -470,75 +462,16 @@ const NO_FILM = "The film comes with the book, or with a running kernel.";
 const ON_FILM = "A synthetic patient from the slot scanner of Fir; its six points are exact, the circles of the heads " +
   "are not. Lines move, the film stays.";
 
-function render({ model, el }) {
-  const get = (field) => model.get(field);
-  const home = { landmarks: get("landmarks"), anterior: get("anterior") }; // the patient whose start is shown faintly
-  let start = home, view = frame(start.landmarks, start.anterior);
-  let dragging = false, lit = null, asked = false, radiograph = null, last = {};
-  const root = shell(el, "posture");
+// The parts of a figure share one object, the desk: its model, what it is made of (`ui`), and how it stands now.
 
-  const drawTask = buildTask(root, () => {
-    asked = true;
-    draw();
-  });
-  const { film, picture, paths, texts, handles } = buildFilm(root);
-  const panel = node("div", { class: "panel" }, root);
-  const turner = slider(panel, { label: "Turn about the hip axis", min: PT_RANGE[0], max: PT_RANGE[1], value: 0,
-    format: (pt) => `PT ${show(pt)}`, act: turnBySlider });
-  const ends = node("span", { class: "ends", "aria-hidden": true }, turner.box);
-  for (const way of ["← forwards", "backwards →"]) node("span", {}, ends, way);
-  const { output, values, since } = buildReadings(panel);
-  const drawToggles = buildToggles(panel, (shown) => keep(model, { shown }));
-  const action = node("p", { class: "action", role: "status" }, panel);
-  const drawSum = buildSum(panel);
-  const derived = node("p", { class: "note derived" }, panel);
-  const drawPresets = buildPresets(panel, get("presets"), take);
-  const drawBody = buildBody(panel, (fields) => keep(model, fields));
-  const buttons = node("p", { class: "buttons" }, panel);
-  const mirror = button(buttons, "", mirrorPatient);
-  button(buttons, "Reset", () => startFrom(radiograph ?? home));
-  const filmButton = button(buttons, "Show on a film", () => (radiograph ? hideFilm() : showFilm()));
-  const filmNote = node("p", { class: "note", role: "status" }, panel);
-  node("p", { class: "help" }, panel, "Drag a handle or the sacrum, or Tab to a handle and use the arrow keys " +
-    "(1 mm or 1°; with Shift 10). Not for clinical use.");
-
-  /** The model's state, landmarks in film units. */
-  const state = () => ({ landmarks: toFilm(view, get("landmarks")), anterior: get("anterior") });
-
-  /** Where the film lies: as at the start if the patient is on it. */
-  function aim() {
-    const fits = (one) => toFilm(one, get("landmarks")).every((p) => inside(p, get("anterior")));
-    view = [frame(start.landmarks, start.anterior), view].find(fits) ?? frame(get("landmarks"), get("anterior"));
-  }
-
-  function draw() {
-    if (!dragging) aim();
-    const { landmarks, anterior } = state(), goal = get("goal");
-    const points = landmarks.map((p) => flip(p, anterior)), lines = construct(points), angles = measure(lines);
-    const by = changes(angles, anglesOf(start.landmarks, start.anterior));
-    const moved = Object.values(by).some((d) => Math.abs(d) >= 0.05);
-    drawFilm(points, lines, angles, anterior);
-    drawNumbers(angles, moved ? by : {});
-    drawToggles(get("shown"));
-    drawSum(angles);
-    derived.textContent = derivedWords(angles);
-    drawPresets(angles, goal === null);
-    drawBody(lines, by.PT ?? 0, { upright: get("upright"), knees: get("knees"), anterior });
-    filmButton.hidden = goal !== null;
-    if (dragging) return; // the result is told when the hand lets go
-    drawTask(goal, goal && verdict(goal, moved ? angles : null));
-    action.textContent = last.landmarks === get("landmarks") ? ACTIONS[last.kind](angles) : LEGEND;
-  }
-
-  /** What is said of the pose: right as soon as it is, anything else only when asked. */
-  function verdict(goal, angles) {
-    const judged = judge(goal, angles && Object.values(angles).includes(null) ? null : angles);
-    return asked || judged.verdict === "right" ? judged : null;
-  }
+/** The film: bones, lines, handles and labels of a pose. */
+function drawing({ model, ui, desk }) {
+  const { paths, texts, handles, picture } = ui, get = (field) => model.get(field);
 
   function drawFilm(points, lines, angles, anterior) {
     drawRadiograph();
-    const levels = column(lines), sweeps = arcs(lines, angles), place = (p) => flip(p, anterior);
+    const { view, start } = desk, place = (p) => flip(p, anterior);
+    const levels = column(lines), sweeps = arcs(lines, angles);
     const ghost = outline(toFilm(view, start.landmarks).map((p) => flip(p, start.anterior)));
     const shapes = { ...bones(points, lines, levels, get("knees")), ...construction(lines, angles, sweeps) };
     for (const [name, drawn] of Object.entries(shapes)) paths[name].setAttribute("d", path(drawn, place));
@@ -556,7 +489,7 @@ function render({ model, el }) {
 
   /** Draw the lines that the shown angles need, and let those fade that the lit one does not. */
   function reveal() {
-    const chosen = (names) => Object.fromEntries(names.map((name) => [name, true]));
+    const { lit } = desk, chosen = (names) => Object.fromEntries(names.map((name) => [name, true]));
     const on = chosen(lit ? [...get("shown"), lit] : get("shown")), bright = chosen(lit ? [lit] : ANGLES);
     for (const [name, needs] of Object.entries(NEEDED)) {
       for (const drawn of [paths[name], texts[name]].filter(Boolean)) {
@@ -577,34 +510,28 @@ function render({ model, el }) {
       (where ? `; x ${where[0].toFixed(1)}, y ${where[1].toFixed(1)} mm` : ""));
   }
 
-  function drawNumbers(angles, by) {
-    for (const name of ANGLES) {
-      values[name].textContent = show(angles[name]);
-      since[name].textContent = name in by ? `(${by[name] >= 0.05 ? "+" : ""}${show(by[name])})` : "";
-    }
-    turner.set(angles.PT ?? 0);
-    mirror.textContent = `Mirror (patient faces ${get("anterior")})`;
-  }
-
   /** The film of a patient under the lines, mirrored where the patient is. */
   function drawRadiograph() {
+    const { radiograph, start, view } = desk;
     if (!radiograph) return;
     const across = start.landmarks[0][0] + radiograph.landmarks[0][0]; // a mirror takes x to across - x
     const turned = start.anterior === radiograph.anterior ? "" : ` translate(${across} 0) scale(-1 1)`;
     picture.setAttribute("transform", `scale(${1 / view.k}) translate(${-view.x} ${-view.y})${turned}`);
   }
+  return { drawFilm, reveal };
+}
 
-  // What the hand does.
-
+/** What the hand does to the patient. */
+function acts({ model, desk }) {
   /** Keep landmarks in film units, and what kind of act it was that moved them. */
   function put(landmarks, kind) {
-    asked = false;
-    last = { kind, landmarks: toImage(view, landmarks) };
-    keep(model, { landmarks: last.landmarks });
+    desk.asked = false;
+    desk.last = { kind, landmarks: toImage(desk.view, landmarks) };
+    keep(model, { landmarks: desk.last.landmarks });
   }
 
   function shift(landmarks, moves, step) {
-    const { anterior } = state();
+    const { anterior } = desk.state();
     for (const k of moves) step = within(landmarks[k], step);
     const moved = landmarks.map((p, k) => (moves.includes(k) ? add(p, step) : p));
     if (!sound(moved.map((p) => flip(p, anterior)))) return;
@@ -612,31 +539,9 @@ function render({ model, el }) {
   }
 
   function tilt(pt) {
-    const { landmarks, anterior } = state(), points = landmarks.map((p) => flip(p, anterior));
+    const { landmarks, anterior } = desk.state(), points = landmarks.map((p) => flip(p, anterior));
     if (!sound(points)) return;
-    put(tiltPelvis(points, hold(pt, ...PT_RANGE), get("upright")).map((p) => flip(p, anterior)), "posture");
-  }
-
-  const pelvicTilt = ({ landmarks, anterior }) => anglesOf(landmarks, anterior).PT ?? 0;
-
-  function hands(busy) { // a screen reader hears the result, not each step; the film stays while the hand moves
-    dragging = busy;
-    if (busy) output.setAttribute("aria-busy", "true");
-    else output.removeAttribute("aria-busy");
-    if (!busy) draw();
-  }
-
-  function turnBySlider(pt) {
-    hands(true);
-    tilt(pt);
-  }
-
-  function drags(target, move) {
-    const begin = () => {
-      hands(true);
-      return state();
-    };
-    drag(film, target, { begin, move, end: () => hands(false) });
+    put(tiltPelvis(points, hold(pt, ...PT_RANGE), model.get("upright")).map((p) => flip(p, anterior)), "posture");
   }
 
   /** Turn the pelvis by the angle, seen from the hip axis, that the hand has gone. */
@@ -647,70 +552,187 @@ function render({ model, el }) {
 
   /** Take a preset, which faces left, with its hip axis where the start has it. */
   function take(landmarks) {
-    hideFilm();
-    const axis = (points) => mid(points[4], points[5]), facing = get("anterior") === "left" ? landmarks : mirrored(landmarks, 0);
-    const step = sub(axis(start.landmarks), axis(facing));
-    asked = false;
+    desk.hideFilm();
+    const axis = (points) => mid(points[4], points[5]);
+    const facing = model.get("anterior") === "left" ? landmarks : mirrored(landmarks, 0);
+    const step = sub(axis(desk.start.landmarks), axis(facing));
+    desk.asked = false;
     keep(model, { landmarks: facing.map((p) => add(p, step)) });
   }
 
   function mirrorPatient() {
-    const turned = (landmarks) => toImage(view, mirrored(toFilm(view, landmarks), WIDE));
-    start = { landmarks: turned(start.landmarks), anterior: other(start.anterior) };
-    keep(model, { anterior: other(get("anterior")), landmarks: turned(get("landmarks")) });
+    const turned = (landmarks) => toImage(desk.view, mirrored(toFilm(desk.view, landmarks), WIDE));
+    desk.start = { landmarks: turned(desk.start.landmarks), anterior: other(desk.start.anterior) };
+    keep(model, { anterior: other(model.get("anterior")), landmarks: turned(model.get("landmarks")) });
   }
 
   function startFrom({ landmarks, anterior }) {
-    start = { landmarks, anterior };
-    asked = false;
+    desk.drawBackground();
+    desk.start = { landmarks, anterior };
+    desk.asked = false;
     keep(model, { anterior, landmarks, knees: 0 });
   }
+  return { shift, tilt, swing, take, mirrorPatient, startFrom };
+}
 
+/** The film of a patient, loaded when it is asked for. */
+function filmOnDemand({ model, ui, desk }) {
   async function showFilm() {
-    filmNote.textContent = "Loading the film …";
-    try {
-      radiograph = await load(model, "posture-film");
-    } catch {
-      filmNote.textContent = NO_FILM;
-      return;
+    const mine = ++desk.awaited;
+    ui.filmButton.disabled = true;
+    ui.filmNote.textContent = "Loading the film …";
+    const loaded = await load(model, "posture-film").catch(() => null);
+    if (mine !== desk.awaited) return; // another pose was chosen meanwhile
+    if (loaded) {
+      desk.radiograph = loaded;
+      desk.startFrom(loaded);
+    } else {
+      drawBackground();
+      ui.filmNote.textContent = NO_FILM;
     }
-    drawBackground();
-    startFrom(radiograph);
   }
 
   function hideFilm() {
-    if (!radiograph) return;
-    radiograph = null;
-    drawBackground();
-    startFrom(home);
+    const shown = desk.radiograph;
+    desk.radiograph = null;
+    if (shown) desk.startFrom(desk.home);
+    else drawBackground();
   }
 
+  /** The film as it stands under the lines, or none; one that is still on its way is not wanted any more. */
   function drawBackground() {
-    film.classList.toggle("xray", radiograph !== null);
-    filmButton.textContent = radiograph ? "Hide the film" : "Show on a film";
-    filmNote.textContent = radiograph ? ON_FILM : "";
-    if (!radiograph) return picture.removeAttribute("href");
+    const { radiograph } = desk;
+    desk.awaited++;
+    ui.filmButton.disabled = false;
+    ui.film.classList.toggle("xray", radiograph !== null);
+    ui.filmButton.textContent = radiograph ? "Hide the film" : "Show on a film";
+    ui.filmNote.textContent = radiograph ? ON_FILM : "";
+    if (!radiograph) return ui.picture.removeAttribute("href");
     const [width, height] = radiograph.size_mm;
-    for (const [key, value] of Object.entries({ href: radiograph.image, width, height })) picture.setAttribute(key, value);
+    for (const [key, value] of Object.entries({ href: radiograph.image, width, height })) ui.picture.setAttribute(key, value);
   }
+  return { showFilm, hideFilm, drawBackground };
+}
 
+/** Drags and keys on the handles and the sacrum. */
+function listenToHands({ ui, desk }) {
+  const { film, handles, paths, turner } = ui;
+  function drags(target, move) {
+    const begin = () => {
+      desk.busy(true);
+      return desk.state();
+    };
+    drag(film, target, { begin, move, end: () => desk.busy(false) });
+  }
   handles.forEach((handle, i) => {
     const { moves, shape } = HANDLES[i];
     if (shape === "ring") return;
-    drags(handle, (base, from, to) => shift(base.landmarks, moves, sub(to, from)));
-    arrows(handle, (step) => shift(state().landmarks, moves, mul(step, 1 / view.k)));
+    drags(handle, (base, from, to) => desk.shift(base.landmarks, moves, sub(to, from)));
+    arrows(handle, (step) => desk.shift(desk.state().landmarks, moves, mul(step, 1 / desk.view.k)));
   });
-  for (const target of [paths.sacrum, handles.at(-1)]) drags(target, swing);
-  arrows(handles.at(-1), ([x, y]) => tilt(pelvicTilt(state()) + x - y));
-  turner.input.addEventListener("change", () => hands(false));
+  for (const target of [paths.sacrum, handles.at(-1)]) drags(target, desk.swing);
+  const pelvicTilt = ({ landmarks, anterior }) => anglesOf(landmarks, anterior).PT ?? 0;
+  arrows(handles.at(-1), ([x, y]) => desk.tilt(pelvicTilt(desk.state()) + x - y));
+  turner.input.addEventListener("change", () => desk.busy(false));
+}
+
+/** The parts beside the film, in their order; those that are drawn anew are returned. */
+function buildPanel({ model, ui, desk }, root) {
+  const panel = node("div", { class: "panel" }, root);
+  ui.turner = slider(panel, { label: "Turn about the hip axis", min: PT_RANGE[0], max: PT_RANGE[1], value: 0,
+    format: (pt) => `PT ${show(pt)}`, act: (pt) => {
+      desk.busy(true);
+      desk.tilt(pt);
+    } });
+  const ends = node("span", { class: "ends", "aria-hidden": true }, ui.turner.box);
+  for (const way of ["← forwards", "backwards →"]) node("span", {}, ends, way);
+  Object.assign(ui, buildReadings(panel));
+  ui.drawToggles = buildToggles(panel, (shown) => keep(model, { shown }));
+  ui.action = node("p", { class: "action", role: "status" }, panel);
+  ui.drawSum = buildSum(panel);
+  ui.derived = node("p", { class: "note derived" }, panel);
+  ui.drawPresets = buildPresets(panel, model.get("presets"), (landmarks) => desk.take(landmarks));
+  ui.drawBody = buildBody(panel, (fields) => keep(model, fields));
+  const buttons = node("p", { class: "buttons" }, panel);
+  ui.mirror = button(buttons, "", () => desk.mirrorPatient());
+  button(buttons, "Reset", () => desk.startFrom(desk.radiograph ?? desk.home));
+  ui.filmButton = button(buttons, "Show on a film", () => (desk.radiograph ? desk.hideFilm() : desk.showFilm()));
+  ui.filmNote = node("p", { class: "note", role: "status" }, panel);
+  node("p", { class: "help" }, panel, "Drag a handle or the sacrum, or Tab to a handle and use the arrow keys " +
+    "(1 mm or 1°; with Shift 10). Not for clinical use.");
+}
+
+function render({ model, el }) {
+  const get = (field) => model.get(field), root = shell(el, "posture");
+  const home = { landmarks: get("landmarks"), anterior: get("anterior") }; // where the figure started
+  const desk = { home, start: home, view: frame(home.landmarks, home.anterior), // the start is shown faintly; where the film lies
+    dragging: false, lit: null, asked: false, last: {}, // an angle of the page's words; whether Check was pressed; the last act
+    radiograph: null, awaited: 0 }; // the film under the lines; which request for one counts
+  const drawTask = buildTask(root, () => {
+    desk.asked = true;
+    draw();
+  });
+  const ui = buildFilm(root), whole = { model, ui, desk };
+  /** The model's state, landmarks in film units. */
+  desk.state = () => ({ landmarks: toFilm(desk.view, get("landmarks")), anterior: get("anterior") });
+  desk.busy = (on) => { // a screen reader hears the result, not each step; the film stays while the hand moves
+    desk.dragging = on;
+    if (on) ui.output.setAttribute("aria-busy", "true");
+    else ui.output.removeAttribute("aria-busy");
+    if (!on) draw();
+  };
+  buildPanel(whole, root);
+  for (const part of [drawing, acts, filmOnDemand]) Object.assign(desk, part(whole));
+  listenToHands(whole);
+
+  /** Where the film lies: as at the start if the patient is on it. */
+  function aim() {
+    const fits = (one) => toFilm(one, get("landmarks")).every((p) => inside(p, get("anterior")));
+    const first = frame(desk.start.landmarks, desk.start.anterior);
+    desk.view = [first, desk.view].find(fits) ?? frame(get("landmarks"), get("anterior"));
+  }
+
+  function drawNumbers(angles, by) {
+    for (const name of ANGLES) {
+      ui.values[name].textContent = show(angles[name]);
+      ui.since[name].textContent = name in by ? `(${by[name] >= 0.05 ? "+" : ""}${show(by[name])})` : "";
+    }
+    ui.turner.set(angles.PT ?? 0);
+    ui.mirror.textContent = `Mirror (patient faces ${get("anterior")})`;
+  }
+
+  /** What is said of the pose: right as soon as it is, anything else only when asked. */
+  function verdict(goal, angles) {
+    const judged = judge(goal, angles && Object.values(angles).includes(null) ? null : angles);
+    return desk.asked || judged.verdict === "right" ? judged : null;
+  }
+
+  function draw() {
+    if (!desk.dragging) aim();
+    const { landmarks, anterior } = desk.state(), goal = get("goal");
+    const points = landmarks.map((p) => flip(p, anterior)), lines = construct(points), angles = measure(lines);
+    const by = changes(angles, anglesOf(desk.start.landmarks, desk.start.anterior));
+    const moved = Object.values(by).some((d) => Math.abs(d) >= 0.05);
+    desk.drawFilm(points, lines, angles, anterior);
+    drawNumbers(angles, moved ? by : {});
+    ui.drawToggles(get("shown"));
+    ui.drawSum(angles);
+    ui.derived.textContent = derivedWords(angles);
+    ui.drawPresets(angles, goal === null);
+    ui.drawBody(lines, by.PT ?? 0, { upright: get("upright"), knees: get("knees"), anterior });
+    ui.filmButton.hidden = goal !== null;
+    if (desk.dragging) return; // the result is told when the hand lets go
+    drawTask(goal, goal && verdict(goal, moved ? angles : null));
+    ui.action.textContent = desk.last.landmarks === get("landmarks") ? ACTIONS[desk.last.kind](angles) : LEGEND;
+  }
 
   const forget = listenToWords((name) => {
-    lit = name;
-    reveal();
+    desk.lit = name;
+    desk.reveal();
   });
   const stop = follow(model, ["landmarks", "anterior", "shown", "upright", "knees", "goal"], draw);
   const resized = new ResizeObserver(draw); // texts have a size once they are laid out
-  resized.observe(film);
+  resized.observe(ui.film);
   return () => {
     stop();
     forget();

@@ -16,7 +16,7 @@ const GROUPS = { // of factors, as in scanners.py
   "Soft tissue": { "trunk.depth": "Depth of the belly", "trunk.fat": "Fat", "trunk.grain": "Unevenness of soft tissue",
     "soft.cloud": "Broad patches of tissue", "bowel.stool": "Stool in the bowel" },
   "Taking the film": { "field.zoom": "Size of the field", "field.turn": "Turn of the pelvis", "field.tilt": "Lean of the patient" },
-  Processing: { "processing.gamma": "Gamma", "processing.edge": "Edge enhancement", "processing.local": "Local equalisation" },
+  Processing: { "processing.gamma": "Gamma", "processing.edge": "Edge enhancement", "processing.local": "Local flattening" },
 };
 
 const payloadOf = (factor) => (factor ? `scanners-${factor.replace(".", "-")}` : ROOMS);
@@ -72,25 +72,7 @@ function buildTable(parent, label) {
   return { table, fill };
 }
 
-/** A film with its landmarks, in a window of its own: a nested SVG clips what it holds. */
-function buildFilm(stage) {
-  const pane = node("svg", { class: "pane" }, stage), inside = node("g", {}, pane);
-  const image = node("image", { class: "shot" }, inside), change = node("image", { class: "change" }, inside);
-  const marks = node("g", { class: "marks" }, inside), tag = node("text", { class: "tag", x: 10, y: 20 }, pane);
-  return { pane, inside, image, change, marks, tag };
-}
-
-function drawMarks(marks, landmarks, on) {
-  marks.replaceChildren();
-  if (!on) return;
-  const at = (points) => `M${points.map((p) => p.join(" ")).join("L")}`;
-  const [s1Front, s1Back, l1Front, l1Back, near, far] = landmarks, S1 = mid(s1Front, s1Back), hips = mid(near, far);
-  node("path", { class: "leg", d: at([S1, hips]) }, marks);
-  for (const plate of [[s1Front, s1Back], [l1Front, l1Back]]) node("path", { class: "plate", d: at(plate) }, marks);
-  for (const [x, y] of landmarks.slice(0, 4)) node("circle", { class: "corner", cx: x, cy: y, r: 3.5 }, marks);
-  for (const [x, y] of [near, far]) node("path", { class: "head", d: `M${x - 7} ${y}H${x + 7}M${x} ${y - 7}V${y + 7}` }, marks);
-  for (const [name, [x, y]] of [["L1", l1Back], ["S1", s1Back]]) node("text", { x: x + 10, y }, marks, name);
-}
+// --- the page ----------------------------------------------------------------------------------
 
 function build(root) {
   const top = node("div", { class: "top-row" }, root), rooms = node("div", { class: "pick rooms" }, root);
@@ -109,23 +91,35 @@ function build(root) {
   return { top, rooms, thumbs, factors, left, stage, films, knob, note, under, panel };
 }
 
-function render({ model, el }) {
-  const root = shell(el, "scanners"), page = build(root), { stage, films, knob, note, under, panel } = page;
-  const shelf = {}, asked = {}; // payloads that are here, and those on their way
-  const paints = {}; // overlays by their factor and amount
-  let last = model.get("factor") ?? Object.keys(GROUPS.Bone)[0], lastAmount = model.get("amount") || 2;
-  let view = "wipe", wiped = 50, aligned = true, marked = false, changed = false;
+/** A film with its landmarks, in a window of its own: a nested SVG clips what it holds. */
+function buildFilm(stage) {
+  const pane = node("svg", { class: "pane" }, stage), inside = node("g", {}, pane);
+  const image = node("image", { class: "shot" }, inside), change = node("image", { class: "change" }, inside);
+  const marks = node("g", { class: "marks" }, inside), tag = node("text", { class: "tag", x: 10, y: 20 }, pane);
+  return { pane, inside, image, change, marks, tag };
+}
 
-  // --- controls
+/** A list to choose from, with its name. */
+function menu(parent, label, fill, act) {
+  const box = node("label", { class: "menu" }, parent);
+  node("span", {}, box, label);
+  const select = node("select", { "aria-label": label }, box);
+  fill(select);
+  select.addEventListener("change", () => act(select.value));
+  return select;
+}
+
+/** What the reader sets: fields of the model, and in `looks` how films are shown; `draw` and `drawFilms` show it. */
+function buildControls(page, model, looks, { draw, drawFilms, share }) {
   const mode = choices(page.top, {
     label: "One patient:", options: { rooms: "in six rooms", factors: "one factor at a time" }, value: "rooms",
-    act: (which) => keep(model, which === "rooms" ? { factor: null } : { factor: last, amount: lastAmount }),
+    act: (which) => keep(model, which === "rooms" ? { factor: null } : { factor: looks.factor, amount: looks.amount }),
   });
   const other = menu(page.rooms, "Compare with", (select) => {
     node("option", { value: "" }, select, "no other room");
   }, (value) => keep(model, { other: value || null }));
-  const looks = choices(page.rooms, { label: "Show both", options: { wipe: "by a wipe", beside: "side by side" }, value: view,
-    act: (which) => { view = which; draw(); } });
+  const view = choices(page.rooms, { label: "Show both", options: { wipe: "with a slider", beside: "side by side" },
+    value: looks.view, act: (which) => { looks.view = which; draw(); } });
   const factor = menu(page.factors, "Factor", (select) => {
     for (const [group, members] of Object.entries(GROUPS)) {
       const box = node("optgroup", { label: group }, select);
@@ -136,227 +130,263 @@ function render({ model, el }) {
     act: (value) => keep(model, { amount: value }) });
   const ticks = node("span", { class: "ticks", "aria-hidden": true }, amount.box);
   for (const words of ["−2", "−1", "mean", "+1", "+2"]) node("span", {}, ticks, words);
-  const wipe = slider(under, { label: "Wipe", min: 0, max: 100, value: wiped, format: wipeWords,
-    act: (value) => { wiped = value; drawFilms(); } });
-  const toggle = (words, act) => button(under, words, () => { act(); draw(); });
-  const align = toggle("Align at S1", () => { aligned = !aligned; });
-  const change = toggle("Show what changed", () => { changed = !changed; });
-  const landmarks = toggle("Landmarks", () => { marked = !marked; });
-  const output = node("output", { "aria-live": "polite" }, panel);
-  const heading = node("p", { class: "heading" }, output), says = node("p", { class: "says" }, output);
-  const key = node("p", { class: "key" }, under);
+  const wipe = slider(page.under, { label: "Border", min: 0, max: 100, value: looks.wiped, format: share,
+    act: (value) => { looks.wiped = value; drawFilms(); } });
+  const toggles = Object.entries({ aligned: "Align at S1", changed: "Show what changed", marked: "Landmarks" }).map(
+    ([name, words]) => [name, button(page.under, words, () => { looks[name] = !looks[name]; draw(); })]);
+  const key = node("p", { class: "key" }, page.under);
   for (const [kind, word] of [["brighter", "brighter than at the mean"], ["darker", "darker"]]) {
     node("i", { class: kind }, key);
     node("span", {}, key, word);
   }
+  return { mode, other, view, factor, amount, wipe, toggles: Object.fromEntries(toggles), key, thumbs: {} };
+}
+
+/** Where the numbers and the words go. */
+function buildText(panel) {
+  const output = node("output", { "aria-live": "polite" }, panel);
+  const heading = node("p", { class: "heading" }, output), says = node("p", { class: "says" }, output);
   const angles = buildTable(panel, "Angles"), lines = buildTable(panel, "The room's file");
   const meanings = node("details", {}, panel);
   node("summary", {}, meanings, "What these lines mean");
   const words = node("dl", {}, meanings), source = node("p", { class: "source help" }, panel);
   node("p", { class: "help" }, panel, "One synthetic patient of Aspen's; every factor that is not moved has its mean. Not for clinical use.");
-  const thumbs = {};
+  return { heading, says, angles, lines, meanings, words, source };
+}
 
-  function menu(parent, label, fill, act) {
-    const box = node("label", { class: "menu" }, parent);
-    node("span", {}, box, label);
-    const select = node("select", { "aria-label": label }, box);
-    fill(select);
-    select.addEventListener("change", () => act(select.value));
-    return select;
+// --- the controls as they stand ------------------------------------------------------------------
+
+/** Show the controls of what is asked for; `here` : whether its films have come, `rooms` : those that have. */
+function drawControls(page, controls, model, looks, here, rooms) {
+  const name = model.get("factor"), [a, b] = [model.get("room"), model.get("other")], two = !name && b && b !== a;
+  const { mode, view, factor, amount, wipe, toggles, key } = controls;
+  if (name) [looks.factor, looks.amount] = [name, model.get("amount")];
+  mode.set(name ? "factors" : "rooms");
+  page.rooms.hidden = Boolean(name) || !here;
+  page.factors.hidden = !name;
+  [page.stage, page.under, page.panel].forEach((part) => part.toggleAttribute("hidden", !here));
+  if (name) {
+    factor.value = name;
+    amount.set(model.get("amount"));
+  } else if (here) drawThumbs(page.thumbs, controls, model, rooms);
+  view.box.hidden = !two;
+  wipe.box.hidden = !two || looks.view !== "wipe";
+  wipe.set(looks.wiped);
+  view.set(looks.view);
+  toggles.aligned.hidden = !two;
+  toggles.changed.hidden = !name;
+  key.hidden = !(name && looks.changed);
+  for (const [which, control] of Object.entries(toggles)) control.setAttribute("aria-pressed", looks[which]);
+}
+
+function drawThumbs(parent, { thumbs, other }, model, rooms) {
+  const [a, b] = [model.get("room"), model.get("other")];
+  for (const [name, room] of Object.entries(rooms)) {
+    if (!thumbs[name]) {
+      thumbs[name] = button(parent, "", () => keep(model, { room: name }));
+      node("img", { src: room.image, alt: "" }, thumbs[name]);
+      node("span", {}, thumbs[name], room.title);
+      node("option", { value: name }, other, room.title);
+    }
+    thumbs[name].setAttribute("aria-pressed", name === a);
+    thumbs[name].toggleAttribute("data-other", name === b && b !== a);
   }
+  other.value = b ?? "";
+  for (const option of other.options) option.disabled = option.value === a;
+}
 
-  function wipeWords(value) {
+// --- the films ---------------------------------------------------------------------------------
+
+/** Where each film stands on the stage, and which part of it begins there: {x, width, start}. */
+function places(two, beside, wide, cut) {
+  if (!two) return [{ x: 0, width: wide, start: 0 }];
+  if (beside) return [0, 1].map((i) => ({ x: i * (wide + GAP), width: wide, start: 0 }));
+  return [{ x: 0, width: cut, start: 0 }, { x: cut, width: wide - cut, start: cut }];
+}
+
+function drawStage({ left, stage, films, knob }, some, [wide, high], { view, wiped, aligned, marked }) {
+  const two = some.length > 1, beside = two && view === "beside", cut = (wide * wiped) / 100;
+  const where = places(two, beside, wide, cut), same = { scale: 1, shift: [0, 0] };
+  stage.setAttribute("viewBox", `0 0 ${beside ? 2 * wide + GAP : wide} ${high}`);
+  left.toggleAttribute("data-beside", beside);
+  films.forEach((film, i) => {
+    film.pane.toggleAttribute("hidden", !some[i]);
+    if (!some[i]) return;
+    const fit = two && aligned && i ? alignment(some[0].landmarks_px, some[i].landmarks_px) : same;
+    drawFilm(film, some[i].image, where[i], fit, [wide, high]);
+    drawMarks(film.marks, some[i].landmarks_px, marked);
+    film.tag.textContent = two ? some[i].title : "";
+    film.tag.setAttribute("x", !beside && i ? wide - 10 : 10);
+    film.tag.setAttribute("text-anchor", !beside && i ? "end" : "start");
+  });
+  knob.toggleAttribute("hidden", !two || beside);
+  knob.setAttribute("transform", `translate(${cut} ${high / 2})`);
+  knob.querySelector(".hit").setAttribute("y", -high / 2);
+  knob.querySelector(".hit").setAttribute("height", high);
+  knob.querySelector(".divider").setAttribute("d", `M0 ${-high / 2}V${high / 2}`);
+}
+
+/** Put a film into its pane, scaled and shifted as `fit` says. */
+function drawFilm({ pane, inside, image, change, marks }, address, { x, width, start }, fit, [wide, high]) {
+  for (const [key, value] of Object.entries({ x, y: 0, width, height: high,
+    viewBox: `${start} 0 ${Math.max(width, 0.01)} ${high}` })) pane.setAttribute(key, value);
+  // An SVG pixel's middle lies half a unit inside it, a film's at whole numbers.
+  const { scale, shift: [right, down] } = fit, half = 0.5 - 0.5 * scale;
+  inside.setAttribute("transform", `translate(${right + half} ${down + half}) scale(${scale})`);
+  for (const picture of [image, change]) {
+    picture.setAttribute("width", wide);
+    picture.setAttribute("height", high);
+  }
+  if (image.getAttribute("href") !== address) image.setAttribute("href", address);
+  marks.setAttribute("transform", "translate(0.5 0.5)");
+}
+
+function drawMarks(marks, landmarks, on) {
+  marks.replaceChildren();
+  if (!on) return;
+  const at = (points) => `M${points.map((p) => p.join(" ")).join("L")}`;
+  const [s1Front, s1Back, l1Front, l1Back, near, far] = landmarks, S1 = mid(s1Front, s1Back), hips = mid(near, far);
+  node("path", { class: "leg", d: at([S1, hips]) }, marks);
+  for (const plate of [[s1Front, s1Back], [l1Front, l1Back]]) node("path", { class: "plate", d: at(plate) }, marks);
+  for (const [x, y] of landmarks.slice(0, 4)) node("circle", { class: "corner", cx: x, cy: y, r: 3.5 }, marks);
+  for (const [x, y] of [near, far]) node("path", { class: "head", d: `M${x - 7} ${y}H${x + 7}M${x} ${y - 7}V${y + 7}` }, marks);
+  for (const [name, [x, y]] of [["L1", l1Back], ["S1", s1Back]]) node("text", { x: x + 10, y }, marks, name);
+}
+
+// --- what is said --------------------------------------------------------------------------------
+
+/** What the stage shows, for those who do not see it; `facts` : of the factor, where there is one. */
+function describe(some, facts, amount) {
+  const read = (film) => ANGLES.map((name, i) => `${name} ${show(film.angles_deg[i])}`).join(", ");
+  if (facts) return `Film in Aspen's room, ${facts.title} at ${amountWords(amount)}: ${read(some[0])}`;
+  return `The same patient: ${some.map((room) => `${room.title}'s film, ${read(room)}`).join("; ")}`;
+}
+
+const row = (name, degrees) => [name, ...degrees.map((value) => show(value))];
+
+function sayRooms(text, { patient_deg: true_deg, lines: names }, some, aligned) {
+  const [a, b] = some, { heading, says, angles, lines, meanings, words, source } = text;
+  heading.textContent = b ? `${a.title} and ${b.title}` : `${a.title}: ${a.kind}`;
+  says.textContent = b ? compare(a, b, aligned)
+    : `LL reads ${show(a.angles_deg[3])} on this film; in the patient it is ${show(true_deg[3])}. This patient has a scoliosis ` +
+      "that turns L1 out of the film's plane, so each room projects it a little differently. S1 lies in that plane.";
+  angles.fill(["", ...ANGLES], [row("in the patient", true_deg), ...some.map((room) => row(`${room.title}'s film`, room.angles_deg))]);
+  const every = [["Pixel, mm", ...some.map((room) => show(room.pixel_mm, 2, ""))],
+    ...names.map(([label], i) => [label, ...some.map((room) => room.lines[i])])];
+  lines.fill(["The room", ...some.map((room) => room.title)], every.filter(([, one, two]) => !b || one !== two));
+  for (const part of [lines.table, meanings]) part.hidden = false;
+  source.hidden = true;
+  if (words.childElementCount) return;
+  for (const [label, meaning] of names) {
+    node("dt", {}, words, label);
+    node("dd", {}, words, meaning);
+  }
+}
+
+function compare(a, b, aligned) {
+  if (!aligned) return "The two films as they are: each has its own scale.";
+  const fit = alignment(a.landmarks_px, b.landmarks_px), there = b.landmarks_px.map((p) => moved(p, fit));
+  const apart = (i, j) => show(len(sub(mid(there[i], there[j]), mid(a.landmarks_px[i], a.landmarks_px[j]))) * a.pixel_mm, 1, " mm");
+  return `${b.title}'s film is drawn × ${show(fit.scale, 2, "")} and shifted until the S1 plates coincide. ` +
+    `L1 is then ${apart(2, 3)} apart, the hip axis ${apart(4, 5)}.`;
+}
+
+function sayFactor({ heading, says, angles, lines, meanings, source }, facts, amount) {
+  const at = amount + 2, value = (i) => show(facts.values[i], 3, "").replace(/\.?0+$/, "");
+  heading.textContent = capital(facts.title);
+  says.textContent = amount ? `At ${amountWords(amount)} it is ${value(at)}; at the mean, ${value(2)}. ` +
+    `A pixel differs by ${show(facts.differs[at], 2, "")} of 255 grey levels on average: ` +
+    `${show(100 * facts.brighter[at], 1, " %")} of the film is more than four levels brighter, ${show(100 * facts.darker[at], 1, " %")} darker.`
+    : `At the mean it is ${value(2)}. Move the slider.`;
+  angles.fill(["", ...ANGLES], [row("at the mean", facts.films[2].angles_deg),
+    ...(amount ? [row(`at ${amountWords(amount)}`, facts.films[at].angles_deg)] : [])]);
+  const share = facts.share === 1 ? "" : ` Aspen's room takes ${facts.share} of this spread.`;
+  source.textContent = `SD between ${facts.between ? "patients or films" : "the pieces of one patient, all moved at once"}` +
+    `${facts.law === "log" ? ", of the logarithm" : ""}.${share} Source: ${facts.source}.`;
+  for (const part of [lines.table, meanings]) part.hidden = true;
+  source.hidden = false;
+}
+
+// --- the figure ----------------------------------------------------------------------------------
+
+function render({ model, el }) {
+  const root = shell(el, "scanners"), page = build(root), { stage, films, knob, note } = page;
+  const shelf = {}, asked = {}; // payloads that are here, and those on their way
+  const paints = {}; // overlays by their factor and amount
+  const looks = { view: "wipe", wiped: 50, aligned: true, marked: false, changed: false, // how films are shown
+    factor: model.get("factor") ?? Object.keys(GROUPS.Bone)[0], amount: model.get("amount") || 2 }; // to come back to
+  const controls = buildControls(page, model, looks, { draw, drawFilms, share });
+  const text = buildText(page.panel);
+
+  /** How much of each film the border leaves. */
+  function share(value) {
     const { rooms } = shelf[ROOMS] ?? {}, [a, b] = [model.get("room"), model.get("other")];
     if (!rooms || !b) return "";
     return `${rooms[a].title} ${Math.round(value)} %, ${rooms[b].title} ${100 - Math.round(value)} %`;
   }
 
+  const wanted = () => payloadOf(model.get("factor"));
+
   /** The films that are shown: one or two of rooms, or one of a factor. */
   function shown() {
-    const name = model.get("factor");
-    if (name) {
-      const { films: some } = shelf[payloadOf(name)];
-      return [some[model.get("amount") + 2]];
-    }
-    const { rooms } = shelf[ROOMS], [a, b] = [model.get("room"), model.get("other")];
+    const { films: some, rooms } = shelf[wanted()], [a, b] = [model.get("room"), model.get("other")];
+    if (some) return [some[model.get("amount") + 2]];
     return b && b !== a ? [rooms[a], rooms[b]] : [rooms[a]];
   }
 
-  // --- what is drawn
   function draw() {
-    const name = payloadOf(model.get("factor"));
-    if (shelf[name]) return drawAll();
+    const name = wanted();
+    drawControls(page, controls, model, looks, Boolean(shelf[name]), shelf[ROOMS]?.rooms);
+    if (!shelf[name]) return ask(name);
+    root.removeAttribute("aria-busy");
+    delete root.dataset.without;
+    note.textContent = "";
+    drawFilms();
+    if (model.get("factor")) sayFactor(text, shelf[name], model.get("amount"));
+    else sayRooms(text, shelf[name], shown(), looks.aligned);
+  }
+
+  /** Ask for films, once, and draw when they have come. */
+  function ask(name) {
     root.setAttribute("aria-busy", "true");
     note.textContent = "Loading the films …";
     asked[name] ??= load(model, name).then((payload) => { shelf[name] = payload; }).finally(() => { delete asked[name]; });
-    drawControls();
     asked[name].then(draw, () => {
+      if (name !== wanted()) return; // the hand went on
       root.removeAttribute("aria-busy");
+      root.dataset.without = "";
       note.textContent = "The films are not here: they come with the book, or with a running kernel.";
     });
   }
 
-  function drawAll() {
-    root.removeAttribute("aria-busy");
-    note.textContent = "";
-    drawControls();
-    drawFilms();
-    if (model.get("factor")) sayFactor();
-    else sayRooms();
-  }
-
-  function drawControls() {
-    const name = model.get("factor"), [a, b] = [model.get("room"), model.get("other")];
-    const here = Boolean(shelf[payloadOf(name)]), two = !name && b && b !== a;
-    if (name) [last, lastAmount] = [name, model.get("amount")];
-    mode.set(name ? "factors" : "rooms");
-    page.rooms.hidden = Boolean(name) || !here;
-    page.factors.hidden = !name;
-    [stage, under, panel].forEach((part) => part.toggleAttribute("hidden", !here));
-    if (name) {
-      factor.value = name;
-      amount.set(model.get("amount"));
-    } else if (here) drawThumbs(a, b);
-    looks.box.hidden = !two;
-    wipe.box.hidden = !two || view !== "wipe";
-    wipe.set(wiped);
-    looks.set(view);
-    align.hidden = !two;
-    change.hidden = !name;
-    key.hidden = !(name && changed);
-    for (const [control, on] of [[align, aligned], [change, changed], [landmarks, marked]])
-      control.setAttribute("aria-pressed", on);
-  }
-
-  function drawThumbs(a, b) {
-    const { rooms } = shelf[ROOMS];
-    for (const [name, room] of Object.entries(rooms)) {
-      if (!thumbs[name]) {
-        thumbs[name] = button(page.thumbs, "", () => keep(model, { room: name }));
-        node("img", { src: room.image, alt: "" }, thumbs[name]);
-        node("span", {}, thumbs[name], room.title);
-        node("option", { value: name }, other, room.title);
-      }
-      thumbs[name].setAttribute("aria-pressed", name === a);
-      thumbs[name].toggleAttribute("data-other", name === b && b !== a);
-    }
-    other.value = b ?? "";
-    for (const option of other.options) option.disabled = option.value === a;
-  }
-
   function drawFilms() {
-    const some = shown(), [wide, high] = shelf[payloadOf(model.get("factor"))].size_px, two = some.length > 1;
-    const beside = two && view === "beside", whole = beside ? 2 * wide + GAP : wide, cut = (wide * wiped) / 100;
-    stage.setAttribute("viewBox", `0 0 ${whole} ${high}`);
-    stage.setAttribute("aria-label", describe(some));
-    page.left.toggleAttribute("data-beside", beside);
-    films.forEach(({ pane, inside, image, change: paint, marks, tag }, i) => {
-      pane.toggleAttribute("hidden", !some[i]);
-      if (!some[i]) return;
-      const from = !two ? [0, wide] : beside ? [i * (wide + GAP), wide] : i ? [cut, wide - cut] : [0, cut];
-      const start = beside ? 0 : from[0]; // the part of the film where its pane begins
-      const fit = two && aligned && i ? alignment(some[0].landmarks_px, some[i].landmarks_px) : { scale: 1, shift: [0, 0] };
-      for (const [key, value] of Object.entries({ x: from[0], y: 0, width: from[1], height: high,
-        viewBox: `${start} 0 ${Math.max(from[1], 0.01)} ${high}` })) pane.setAttribute(key, value);
-      // An SVG pixel's middle lies half a unit inside it, a film's at whole numbers.
-      const { scale, shift: [x, y] } = fit, half = 0.5 - 0.5 * scale;
-      inside.setAttribute("transform", `translate(${x + half} ${y + half}) scale(${scale})`);
-      for (const picture of [image, paint]) {
-        picture.setAttribute("width", wide);
-        picture.setAttribute("height", high);
-      }
-      if (image.getAttribute("href") !== some[i].image) image.setAttribute("href", some[i].image);
-      marks.setAttribute("transform", "translate(0.5 0.5)");
-      drawMarks(marks, some[i].landmarks_px, marked);
-      tag.textContent = two ? some[i].title : "";
-      tag.setAttribute("x", !beside && i ? wide - 10 : 10);
-      tag.setAttribute("text-anchor", !beside && i ? "end" : "start");
-    });
-    const wiping = two && !beside;
-    knob.toggleAttribute("hidden", !wiping);
-    knob.setAttribute("transform", `translate(${cut} ${high / 2})`);
-    knob.querySelector(".hit").setAttribute("y", -high / 2);
-    knob.querySelector(".hit").setAttribute("height", high);
-    knob.querySelector(".divider").setAttribute("d", `M0 ${-high / 2}V${high / 2}`);
+    const some = shown(), facts = shelf[wanted()];
+    drawStage(page, some, facts.size_px, looks);
+    stage.setAttribute("aria-label", describe(some, model.get("factor") && facts, model.get("amount")));
     drawChange();
   }
 
   /** Paint what the factor changed, once the films are read. */
   async function drawChange() {
     const name = model.get("factor"), { change: paint } = films[0];
-    const at = `${name} ${model.get("amount")}`, on = Boolean(name && changed && model.get("amount"));
+    const at = `${name} ${model.get("amount")}`, on = Boolean(name && looks.changed && model.get("amount"));
     root.toggleAttribute("data-changed", on);
     paint.toggleAttribute("hidden", true);
     if (!on) return;
     const { films: some, size_px: size } = shelf[payloadOf(name)];
     paints[at] ??= overlay(some[model.get("amount") + 2].image, some[2].image, size);
     const href = await paints[at];
-    if (at !== `${model.get("factor")} ${model.get("amount")}` || !changed) return; // the hand went on
+    if (at !== `${model.get("factor")} ${model.get("amount")}` || !looks.changed) return; // the hand went on
     paint.setAttribute("href", href);
     paint.toggleAttribute("hidden", false);
   }
 
-  function describe(some) {
-    const read = (film) => ANGLES.map((name, i) => `${name} ${show(film.angles_deg[i])}`).join(", ");
-    const name = model.get("factor");
-    if (name) return `Film in Aspen's room, ${shelf[payloadOf(name)].title} at ${amountWords(model.get("amount"))}: ${read(some[0])}`;
-    return `The same patient: ${some.map((room) => `${room.title}'s film, ${read(room)}`).join("; ")}`;
-  }
-
-  function sayRooms() {
-    const { rooms, patient_deg: true_deg, lines: names } = shelf[ROOMS], some = shown(), [a, b] = some;
-    heading.textContent = b ? `${a.title} and ${b.title}` : `${a.title}: ${a.kind}`;
-    says.textContent = b ? compare(a, b)
-      : `LL reads ${show(a.angles_deg[3])} on this film; in the patient it is ${show(true_deg[3])}. A curve takes this patient's L1 ` +
-        "out of the middle plane, so each room projects it a little differently. S1 lies in that plane.";
-    const row = (name, degrees) => [name, ...degrees.map((value) => show(value))];
-    angles.fill(["", ...ANGLES], [row("in the patient", true_deg), ...some.map((room) => row(`${room.title}'s film`, room.angles_deg))]);
-    const every = [["Pixel, mm", ...some.map((room) => show(room.pixel_mm, 2, ""))],
-      ...names.map(([label], i) => [label, ...some.map((room) => room.lines[i])])];
-    lines.fill(["The room", ...some.map((room) => room.title)], every.filter(([, one, two]) => !b || one !== two));
-    ofRooms(true);
-    if (!words.childElementCount) for (const [label, meaning] of names) {
-      node("dt", {}, words, label);
-      node("dd", {}, words, meaning);
-    }
-  }
-
-  function compare(a, b) {
-    if (!aligned) return "The two films as they are: each has its own scale.";
-    const fit = alignment(a.landmarks_px, b.landmarks_px), there = b.landmarks_px.map((p) => moved(p, fit));
-    const apart = (i, j) => show(len(sub(mid(there[i], there[j]), mid(a.landmarks_px[i], a.landmarks_px[j]))) * a.pixel_mm, 1, " mm");
-    return `${b.title}'s film is drawn × ${show(fit.scale, 2, "")} and shifted until the S1 plates coincide. ` +
-      `L1 is then ${apart(2, 3)} apart, the hip axis ${apart(4, 5)}.`;
-  }
-
-  function ofRooms(on) {
-    for (const part of [lines.table, meanings]) part.hidden = !on;
-    source.hidden = on;
-  }
-
-  function sayFactor() {
-    const facts = shelf[payloadOf(model.get("factor"))], at = model.get("amount") + 2, now = facts.films[at];
-    const value = (i) => show(facts.values[i], 3, "").replace(/\.?0+$/, "");
-    heading.textContent = capital(facts.title);
-    says.textContent = model.get("amount") ? `At ${amountWords(model.get("amount"))} it is ${value(at)}; at the mean, ${value(2)}. ` +
-      `A pixel differs by ${show(facts.differs[at], 2, "")} of 255 grey levels on average: ` +
-      `${show(100 * facts.brighter[at], 1, " %")} of the film is more than four levels brighter, ${show(100 * facts.darker[at], 1, " %")} darker.`
-      : `At the mean it is ${value(2)}. Move the slider.`;
-    const row = (name, degrees) => [name, ...degrees.map((deg) => show(deg))];
-    angles.fill(["", ...ANGLES], [row("at the mean", facts.films[2].angles_deg),
-      ...(model.get("amount") ? [row(`at ${amountWords(model.get("amount"))}`, now.angles_deg)] : [])]);
-    const share = facts.share === 1 ? "" : ` Aspen's room takes ${facts.share} of this spread.`;
-    source.textContent = `SD between ${facts.between ? "patients or films" : "the pieces of one patient, all moved at once"}` +
-      `${facts.law === "log" ? ", of the logarithm" : ""}.${share} Source: ${facts.source}.`;
-    ofRooms(false);
-  }
-
   drag(stage, knob, {
-    begin: () => wiped,
+    begin: () => looks.wiped,
     move: (base, from, to) => {
       const [wide] = shelf[ROOMS].size_px;
-      wiped = hold(base + (100 * (to[0] - from[0])) / wide, 0, 100);
-      wipe.set(wiped);
+      looks.wiped = hold(base + (100 * (to[0] - from[0])) / wide, 0, 100);
+      controls.wipe.set(looks.wiped);
       drawFilms();
     },
   });

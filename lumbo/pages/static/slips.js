@@ -4,8 +4,8 @@
 // picture shows it.  The patient faces left, as in the chapter.
 
 import { ANGLES, NAMES, arrows, button, drag, follow, hold, keep, node, shell, show, slider } from "./core.js";
-import { BACKWARD, UP, add, along, anglesOf, arc, closed, construct, flip, left, len, mid, mul, normal, path, sketch, sub,
-  turn } from "./geometry.js";
+import { BACKWARD, UP, add, along, anglesOf, arc, closed, construct, flip, gradients, len, mid, mul, normal,
+  path, sketch, sub, turn } from "./geometry.js";
 
 const DRAWS = 200, DEGREES = 180 / Math.PI; // in a radian
 const SPOTS = [0, 1, 2, 2, 3, 3]; // which of the four slips strikes each landmark
@@ -46,27 +46,21 @@ function remeasure({ landmarks, slip_mm, steeper_deg, stretch, seed }) {
 
 /** To first order: the SD of each angle in degrees, and the correlation of SS and PT, for slips at these points. */
 function firstOrder(points, slip_mm) {
-  const { s1, l1, leg } = construct(points.map((p) => flip(p, "left")));
-  const swing = (a) => mul(left(a), DEGREES / len(a) ** 2); // degrees that a line turns per mm at its end
-  const [s, l, p] = [s1, l1, leg].map(swing), no = [0, 0], both = (a, b) => a.map((v, i) => add(v, b[i]));
-  const plate = [mul(s, -1), s, no, no, no, no], half = mul(p, 0.5);
-  const slopes = { SS: plate, PT: [half, half, no, no, mul(half, -1), mul(half, -1)] };
-  slopes.PI = both(slopes.PT, slopes.SS);
-  slopes.LL = both(plate, [no, no, l, mul(l, -1), no, no]);
+  const turns = gradients(points, "left"), slopes = Object.fromEntries(ANGLES.map((name) => [name, turns[name].map((g) => mul(g, DEGREES))]));
   const dot = (a, b) => a.reduce((sum, v, i) => sum + slip_mm[SPOTS[i]] ** 2 * (v[0] * b[i][0] + v[1] * b[i][1]), 0);
   const sd = Object.fromEntries(ANGLES.map((name) => [name, Math.sqrt(dot(slopes[name], slopes[name]))]));
   return { sd, r: dot(slopes.SS, slopes.PT) / (sd.SS * sd.PT) };
 }
 
 const mean = (values) => values.reduce((sum, v) => sum + v, 0) / values.length;
-function spread(values) {
-  const middle = mean(values);
-  return Math.sqrt(values.reduce((sum, v) => sum + (v - middle) ** 2, 0) / (values.length - 1));
-}
-const correlation = (a, b) => {
+/** Sum of the products of what each pair differs from the means. */
+function products(a, b = a) {
   const [p, q] = [mean(a), mean(b)];
-  return mean(a.map((v, i) => (v - p) * (b[i] - q))) * a.length / (a.length - 1) / (spread(a) * spread(b));
-};
+  return a.reduce((sum, v, i) => sum + (v - p) * (b[i] - q), 0);
+}
+/** The SD of the rater, estimated from a sample of readings: over n - 1. */
+const sampleSd = (values) => Math.sqrt(products(values) / (values.length - 1));
+const correlation = (a, b) => products(a, b) / Math.sqrt(products(a) * products(b));
 
 // --- the picture: the whole patient, and three places under a lens --------------------------
 
@@ -135,7 +129,7 @@ function buildReadings(panel) {
 
 function buildResults(root) {
   const box = node("div", { class: "results" }, root), table = node("table", {}, box);
-  node("caption", {}, table, `Errors of ${DRAWS} measurements by this rater`);
+  node("caption", {}, table, `Errors of ${DRAWS} readings by this rater`);
   const top = node("tr", {}, node("thead", {}, table)), body = node("tbody", {}, table), rows = {};
   for (let i = 0; i < 2; i++) node("td", {}, top);
   for (const words of ["mean", "SD", "SD, first order"]) node("th", { scope: "col" }, top, words);
@@ -177,7 +171,149 @@ function strip(values, centre, sd, end) {
   return { bars, curve: sd > 0 ? [steps.map((deg) => [x(deg), y(share(deg))])] : [] };
 }
 
-// --- the page -------------------------------------------------------------------------------
+// --- the controls ----------------------------------------------------------------------------
+
+/** The patient with an S1 plate of this length; its middle and its slope stay. */
+function resized([front, back, ...rest], mm) {
+  const M = mid(front, back), half = sub(front, M);
+  return [along(M, half, mm / 2), along(M, half, -mm / 2), ...rest];
+}
+
+/** The raters, the sliders and the buttons; each sets fields of the model. */
+function buildControls(panel, model, first) {
+  const raters = node("p", { class: "raters", role: "group", "aria-label": "The rater" }, panel);
+  const chosen = Object.entries(RATERS).map(([words, [slip_mm, steeper_deg]]) =>
+    button(raters, words, () => keep(model, { slip_mm, steeper_deg })));
+  const grid = node("div", { class: "grid" }, panel);
+  node("p", {}, grid, "Slips of the hand, SD");
+  const made = SLIPS.map((label, i) => slider(grid, { label, min: 0, max: 4, step: 0.1, value: 0,
+    format: (v) => show(v, 1, " mm"), act: (v) => keep(model, { slip_mm: model.get("slip_mm").with(i, v) }) }));
+  node("p", {}, grid, "Habit, film and patient");
+  const steeper = slider(grid, { label: "S1 steeper", min: -10, max: 10, step: 0.5, value: 0,
+    format: (v) => signed(v), act: (v) => keep(model, { steeper_deg: v }) });
+  const stretch = slider(grid, { label: "Picture height", min: 80, max: 125, step: 1, value: 100,
+    format: (v) => show(v, 0, " %"), act: (v) => keep(model, { stretch: v / 100 }) });
+  const plate = slider(grid, { label: "S1 length", min: 15, max: 55, step: 0.5, value: 36,
+    format: (v) => show(v, 1, " mm"), act: (v) => keep(model, { landmarks: resized(model.get("landmarks"), v) }) });
+  made.forEach(({ input }, i) => input.setAttribute("aria-label", `${SLIPS[i]}, SD of a slip`));
+  const buttons = node("p", { class: "buttons" }, panel);
+  button(buttons, "Read again", () => keep(model, { seed: (model.get("seed") + 1) % 2 ** 31 }));
+  button(buttons, "Reset", () => keep(model, first));
+  return { chosen, made, steeper, stretch, plate };
+}
+
+// --- what is drawn at each change --------------------------------------------------------------
+
+/** Draw the whole patient, the lines of the marks, and frames about what the lenses show. */
+function drawWhole(picture, landmarks, stretch, marks, view) {
+  const bones = sketch(construct(landmarks.map((p) => flip(p, "left")))), drawn = construct(marks.map((p) => flip(p, "left")));
+  const place = (p) => flip(p, "left"), stretchedTo = ([x, y]) => [x, y * stretch], bone = (p) => stretchedTo(place(p));
+  const ys = landmarks.map((p) => p[1]), low = Math.min(...ys), high = Math.max(...ys);
+  const mm = Math.max(1, (1.25 * (high - low) + 56) / HIGH), middle = mid(landmarks[0], landmarks[1])[0] + 4;
+  picture.whole.setAttribute("viewBox",
+    `${middle - (SPINE * mm) / 2} ${((low + high) * stretch - HIGH * mm) / 2} ${SPINE * mm} ${HIGH * mm}`);
+  const set = (name, shapes, how) => picture.paths[name].setAttribute("d", path(shapes, how));
+  set("heads", HEADS.map((radius, i) => arc(landmarks[4 + i], radius, 0, 360)), stretchedTo);
+  set("sacrum", bones.sacrum, bone);
+  set("bodies", bones.bodies, bone);
+  set("level", [[drawn.M, along(drawn.M, BACKWARD, 60)], [drawn.O, along(drawn.O, UP, 110)]], place);
+  set("frames", view.map(({ x, y, w, h }) => closed([[x, y], [x + w, y], [x + w, y + h], [x, y + h]])));
+  set("lines", [[marks[0], marks[1]], [marks[2], marks[3]], [place(drawn.O), place(drawn.M)]]);
+}
+
+/** Draw lens `k`: its landmarks, the rater's marks, and the reader's. */
+function drawLens(k, { view: glass, lines, knobs }, { x, y, w, h, mm }, { stretch, moved_mm }, { seen, marks, cloud, read, truth }) {
+  const { points } = LENSES[k];
+  glass.setAttribute("viewBox", `${x} ${y} ${w} ${h}`);
+  glass.style.setProperty("--mm", mm);
+  const [i, j] = points, plate = i < 4;
+  const set = (name, shapes) => lines[name].setAttribute("d", path(shapes));
+  const egg = (at, radius) => arc([0, 0], radius, 0, 360).map(([dx, dy]) => add(at, [dx, dy * stretch]));
+  set("head", plate ? [] : points.map((p, t) => egg(seen[p], HEADS[t])));
+  set("again", plate ? cloud.slice(0, PLATES).map((six) => [six[i], six[j]]) : []);
+  set("cloud", cloud.flatMap((six) => points.map((p) => [six[p], six[p]])));
+  set("true", [...points.map((p) => arc(seen[p], 5.2 * mm, 0, 360)), ...(plate ? [[seen[i], seen[j]]] : [])]);
+  set("mark", plate ? [[marks[i], marks[j]]] : []);
+  knobs.forEach((knob, t) => {
+    const p = points[t], [dx, dy] = moved_mm[p], name = CHANGES[p];
+    knob.setAttribute("transform", `translate(${marks[p].map((v) => v.toFixed(3)).join(" ")})`);
+    knob.children[0].setAttribute("r", Math.min(15, 0.48 * len(sub(marks[i], marks[j])) / mm + 4) * mm);
+    knob.children[1].setAttribute("r", 3.6 * mm);
+    const off = read[name] === null ? NaN : wrap(read[name] - truth[name]);
+    knob.setAttribute("aria-valuenow", Math.round((off || 0) * 10) / 10);
+    const across = `${show(Math.abs(dx), 1, " mm")} ${dx < 0 ? "left" : "right"}`;
+    knob.setAttribute("aria-valuetext", `${name} ${show(read[name])}, error ${signed(off)}; moved ${across}, ` +
+      `${show(Math.abs(dy), 1, " mm")} ${dy < 0 ? "up" : "down"}`);
+  });
+}
+
+/** Write what the reader's marks measure; returns how many angles are wrong. */
+function drawReadings(cells, read, truth) {
+  let wrong = 0;
+  for (const name of ANGLES) {
+    cells[name].value.textContent = show(read[name]);
+    const off = read[name] === null ? NaN : wrap(read[name] - truth[name]);
+    if (!(Math.abs(off) < 0.05)) wrong++;
+    cells[name].note.textContent = `true ${show(truth[name])},\nerror ${signed(off)}`;
+  }
+  return wrong;
+}
+
+/** What the sum of PT and SS says where angles are wrong. */
+function sumWords(read, wrong, { stretch, moved_mm }) {
+  const moved = moved_mm.some((p) => len(p) > 0), high = show(100 * stretch, 0, " %");
+  const held = `PT + SS = ${show(read.PT)} + ${show(read.SS)}, and PI, read on its own lines, is ${show(read.PI)}.`;
+  const why = [stretch === 1 ? "" : `the picture has ${high} of its height and 100 % of its width`,
+    moved ? "your marks are off" : ""].filter((words) => words).join(", and ");
+  const many = wrong === 4 ? "all four angles are" : wrong === 1 ? "one angle is" : `${wrong} of the four angles are`;
+  return why
+    ? `${why[0].toUpperCase()}${why.slice(1)}: ${many} wrong. Still ${held} So the sum does not prove that the angles are right.`
+    : `Your marks lie on the landmarks. ${held}`;
+}
+
+/** The SD of SS as one works it out by hand. */
+function handWords(slip_mm, length, sd) {
+  const [front, back] = slip_mm.map((e) => show(e, 1, ""));
+  return `SD of SS by hand: √(${front}² + ${back}²) mm / ${show(length, 1, "")} mm = ${show(sd / DEGREES, 3, "")} radians = ${show(sd)}.`;
+}
+
+/** Draw the errors of all readings, and what the formula of first order says of them. */
+function drawErrors(results, all, bias, { sd, r }) {
+  const columns = Object.fromEntries(ANGLES.map((name) => [name, all.map((error) => error[name])]));
+  const widest = Math.max(...ANGLES.map((name) => Math.abs(mean(columns[name])))) +
+    3.3 * Math.max(...ANGLES.map((name) => sampleSd(columns[name])));
+  const end = ENDS.find((value) => widest <= value) ?? ENDS.at(-1);
+  for (const name of ANGLES) {
+    const { lines, values } = results.rows[name], shapes = strip(columns[name], bias[name], sd[name], end);
+    lines.bars.setAttribute("d", path(shapes.bars));
+    lines.curve.setAttribute("d", path(shapes.curve));
+    lines.reference.setAttribute("d", `M${STRIP.wide / 2} 0V${STRIP.high}`);
+    values[0].textContent = signed(mean(columns[name]));
+    values[1].textContent = show(sampleSd(columns[name]));
+    values[2].textContent = show(sd[name]);
+  }
+  [`−${end}°`, "0°", `+${end}°`].forEach((words, i) => { results.ends[i].textContent = words; });
+  const at = (v) => SQUARE / 2 + (hold(v, -end, end) * SQUARE) / (2 * end) * 0.96, half = SQUARE / 2;
+  results.parts.reference.setAttribute("d", `M0 ${half}H${SQUARE}M${half} 0V${SQUARE}`);
+  results.parts.dots.setAttribute("d", path(columns.SS.map((v, i) => [[at(v), SQUARE - at(columns.PT[i])],
+    [at(v), SQUARE - at(columns.PT[i])]])));
+  const found = correlation(columns.SS, columns.PT);
+  results.edge.textContent = `±${end}°`;
+  const words = `Errors of SS and PT: correlation ${show(found, 2, "")}, first order ${show(r, 2, "")}.`;
+  results.says.textContent = words;
+  results.plot.setAttribute("aria-label", words);
+}
+
+function drawControls(sliders, { landmarks, slip_mm, steeper_deg, stretch }) {
+  sliders.made.forEach(({ set }, i) => set(slip_mm[i]));
+  sliders.steeper.set(steeper_deg);
+  sliders.stretch.set(100 * stretch);
+  sliders.plate.set(len(sub(landmarks[0], landmarks[1])));
+  Object.values(RATERS).forEach(([slips, steeper], i) =>
+    sliders.chosen[i].setAttribute("aria-pressed", steeper === steeper_deg && slips.every((v, k) => v === slip_mm[k])));
+}
+
+// --- the page ----------------------------------------------------------------------------------
 
 const FIELDS = ["landmarks", "moved_mm", "slip_mm", "steeper_deg", "stretch", "seed"];
 
@@ -185,39 +321,11 @@ function render({ model, el }) {
   const state = () => Object.fromEntries(FIELDS.map((field) => [field, model.get(field)]));
   const first = state(), root = shell(el, "slips");
   const picture = buildPicture(root), panel = node("div", { class: "panel" }, root);
-  const cells = buildReadings(panel), sliders = buildControls(), results = buildResults(root);
+  const cells = buildReadings(panel), sliders = buildControls(panel, model, first), results = buildResults(root);
   node("p", { class: "help" }, root, "Drag a dark dot under a lens, or Tab to it and use the arrow keys (Shift: 5 mm): it is " +
     "your own mark. The rings are the landmarks; the small dots are the rater's. First order: what grows in proportion to the " +
     "slips, as √2 e/L for SS. Not for clinical use.");
   let view = []; // of each lens
-
-  function buildControls() {
-    const raters = node("p", { class: "raters", role: "group", "aria-label": "The rater" }, panel);
-    const chosen = Object.entries(RATERS).map(([words, [slip_mm, steeper_deg]]) =>
-      button(raters, words, () => keep(model, { slip_mm, steeper_deg })));
-    const grid = node("div", { class: "grid" }, panel);
-    node("p", {}, grid, "Slips of the hand, SD");
-    const made = SLIPS.map((label, i) => slider(grid, { label, min: 0, max: 4, step: 0.1, value: 0,
-      format: (v) => show(v, 1, " mm"), act: (v) => keep(model, { slip_mm: model.get("slip_mm").with(i, v) }) }));
-    node("p", {}, grid, "Habit, film and patient");
-    const steeper = slider(grid, { label: "S1 steeper", min: -10, max: 10, step: 0.5, value: 0,
-      format: (v) => signed(v), act: (v) => keep(model, { steeper_deg: v }) });
-    const stretch = slider(grid, { label: "Picture height", min: 80, max: 125, step: 1, value: 100,
-      format: (v) => show(v, 0, " %"), act: (v) => keep(model, { stretch: v / 100 }) });
-    const plate = slider(grid, { label: "S1 length", min: 15, max: 55, step: 0.5, value: 36,
-      format: (v) => show(v, 1, " mm"), act: resize });
-    made.forEach(({ input }, i) => input.setAttribute("aria-label", `${SLIPS[i]}, SD of a slip`));
-    const buttons = node("p", { class: "buttons" }, panel);
-    button(buttons, "Measure again", () => keep(model, { seed: (model.get("seed") + 1) % 2 ** 31 }));
-    button(buttons, "Reset", () => keep(model, first));
-    return { chosen, made, steeper, stretch, plate };
-  }
-
-  /** Make the patient's S1 plate this long; its middle and its slope stay. */
-  function resize(mm) {
-    const [front, back, ...rest] = model.get("landmarks"), M = mid(front, back), half = sub(front, M);
-    keep(model, { landmarks: [along(M, half, mm / 2), along(M, half, -mm / 2), ...rest] });
-  }
 
   function draw() {
     const now = state(), { landmarks, moved_mm, slip_mm, steeper_deg, stretch } = now;
@@ -225,109 +333,13 @@ function render({ model, el }) {
     const marks = seen.map((p, i) => add(p, moved_mm[i])), read = anglesAt(marks);
     const cloud = remeasure(now), meant = habitual(seen, steeper_deg);
     view = LENSES.map((lens) => lensAt(seen, lens));
-    drawWhole(landmarks, stretch, marks);
-    LENSES.forEach((lens, k) => drawLens(k, seen, marks, cloud, read, truth));
-    drawReadings(read, truth, now);
+    drawWhole(picture, landmarks, stretch, marks, view);
+    picture.lenses.forEach((lens, k) => drawLens(k, lens, view[k], now, { seen, marks, cloud, read, truth }));
+    results.sum.textContent = sumWords(read, drawReadings(cells, read, truth), now);
     const formula = firstOrder(meant, slip_mm);
-    drawErrors(cloud.map((points) => errors(points, truth)), errors(meant, truth), formula);
-    const [front, back] = slip_mm.map((e) => show(e, 1, "")), L = show(len(sub(seen[0], seen[1])), 1, "");
-    results.hand.textContent = `SD of SS by hand: √(${front}² + ${back}²) mm / ${L} mm = ` +
-      `${show(formula.sd.SS / DEGREES, 3, "")} radians = ${show(formula.sd.SS)}.`;
-    drawControls(now);
-  }
-
-  function drawWhole(landmarks, stretch, marks) {
-    const bones = sketch(construct(landmarks.map((p) => flip(p, "left")))), drawn = construct(marks.map((p) => flip(p, "left")));
-    const place = (p) => flip(p, "left"), stretchedTo = ([x, y]) => [x, y * stretch], bone = (p) => stretchedTo(place(p));
-    const ys = landmarks.map((p) => p[1]), low = Math.min(...ys), high = Math.max(...ys);
-    const mm = Math.max(1, (1.25 * (high - low) + 56) / HIGH), middle = mid(landmarks[0], landmarks[1])[0] + 4;
-    picture.whole.setAttribute("viewBox",
-      `${middle - (SPINE * mm) / 2} ${((low + high) * stretch - HIGH * mm) / 2} ${SPINE * mm} ${HIGH * mm}`);
-    const set = (name, shapes, how) => picture.paths[name].setAttribute("d", path(shapes, how));
-    set("heads", HEADS.map((radius, i) => arc(landmarks[4 + i], radius, 0, 360)), stretchedTo);
-    set("sacrum", bones.sacrum, bone);
-    set("bodies", bones.bodies, bone);
-    set("level", [[drawn.M, along(drawn.M, BACKWARD, 60)], [drawn.O, along(drawn.O, UP, 110)]], place);
-    set("frames", view.map(({ x, y, w, h }) => closed([[x, y], [x + w, y], [x + w, y + h], [x, y + h]])));
-    set("lines", [[marks[0], marks[1]], [marks[2], marks[3]], [place(drawn.O), place(drawn.M)]]);
-  }
-
-  function drawLens(k, seen, marks, cloud, read, truth) {
-    const { points } = LENSES[k], { view: glass, lines, knobs } = picture.lenses[k], { x, y, w, h, mm } = view[k];
-    glass.setAttribute("viewBox", `${x} ${y} ${w} ${h}`);
-    glass.style.setProperty("--mm", mm);
-    const [i, j] = points, plate = i < 4;
-    const set = (name, shapes) => lines[name].setAttribute("d", path(shapes));
-    const egg = (at, radius) => arc([0, 0], radius, 0, 360).map(([dx, dy]) => add(at, [dx, dy * model.get("stretch")]));
-    set("head", plate ? [] : points.map((p, t) => egg(seen[p], HEADS[t])));
-    set("again", plate ? cloud.slice(0, PLATES).map((six) => [six[i], six[j]]) : []);
-    set("cloud", cloud.flatMap((six) => points.map((p) => [six[p], six[p]])));
-    set("true", [...points.map((p) => arc(seen[p], 5.2 * mm, 0, 360)), ...(plate ? [[seen[i], seen[j]]] : [])]);
-    set("mark", plate ? [[marks[i], marks[j]]] : []);
-    knobs.forEach((knob, t) => {
-      const p = points[t], [dx, dy] = model.get("moved_mm")[p], name = CHANGES[p];
-      knob.setAttribute("transform", `translate(${marks[p].map((v) => v.toFixed(3)).join(" ")})`);
-      knob.children[0].setAttribute("r", Math.min(15, 0.48 * len(sub(marks[i], marks[j])) / mm + 4) * mm);
-      knob.children[1].setAttribute("r", 3.6 * mm);
-      const off = read[name] === null ? NaN : wrap(read[name] - truth[name]);
-      knob.setAttribute("aria-valuenow", Math.round((off || 0) * 10) / 10);
-      const across = `${show(Math.abs(dx), 1, " mm")} ${dx < 0 ? "left" : "right"}`;
-      knob.setAttribute("aria-valuetext", `${name} ${show(read[name])}, error ${signed(off)}; moved ${across}, ` +
-        `${show(Math.abs(dy), 1, " mm")} ${dy < 0 ? "up" : "down"}`);
-    });
-  }
-
-  function drawReadings(read, truth, { stretch, moved_mm }) {
-    let wrong = 0;
-    for (const name of ANGLES) {
-      cells[name].value.textContent = show(read[name]);
-      const off = read[name] === null ? NaN : wrap(read[name] - truth[name]);
-      if (!(Math.abs(off) < 0.05)) wrong++;
-      cells[name].note.textContent = `true ${show(truth[name])},\nerror ${signed(off)}`;
-    }
-    const moved = moved_mm.some((p) => len(p) > 0), high = show(100 * stretch, 0, " %");
-    const held = `PT + SS = ${show(read.PT)} + ${show(read.SS)}, and PI, read on its own lines, is ${show(read.PI)}.`;
-    const why = [stretch === 1 ? "" : `the picture has ${high} of its height and 100 % of its width`,
-      moved ? "your marks are off" : ""].filter((words) => words).join(", and ");
-    const many = wrong === 4 ? "all four angles are" : wrong === 1 ? "one angle is" : `${wrong} of the four angles are`;
-    results.sum.textContent = why
-      ? `${why[0].toUpperCase()}${why.slice(1)}: ${many} wrong. Still ${held} So the sum does not prove that the angles are right.`
-      : `Your marks lie on the landmarks. ${held}`;
-  }
-
-  function drawErrors(all, bias, { sd, r }) {
-    const columns = Object.fromEntries(ANGLES.map((name) => [name, all.map((error) => error[name])]));
-    const widest = Math.max(...ANGLES.map((name) => Math.abs(mean(columns[name])))) +
-      3.3 * Math.max(...ANGLES.map((name) => spread(columns[name])));
-    const end = ENDS.find((value) => widest <= value) ?? ENDS.at(-1);
-    for (const name of ANGLES) {
-      const { lines, values } = results.rows[name], shapes = strip(columns[name], bias[name], sd[name], end);
-      lines.bars.setAttribute("d", path(shapes.bars));
-      lines.curve.setAttribute("d", path(shapes.curve));
-      lines.reference.setAttribute("d", `M${STRIP.wide / 2} 0V${STRIP.high}`);
-      values[0].textContent = signed(mean(columns[name]));
-      values[1].textContent = show(spread(columns[name]));
-      values[2].textContent = show(sd[name]);
-    }
-    [`−${end}°`, "0°", `+${end}°`].forEach((words, i) => { results.ends[i].textContent = words; });
-    const at = (v) => SQUARE / 2 + (hold(v, -end, end) * SQUARE) / (2 * end) * 0.96, half = SQUARE / 2;
-    results.parts.reference.setAttribute("d", `M0 ${half}H${SQUARE}M${half} 0V${SQUARE}`);
-    results.parts.dots.setAttribute("d", path(columns.SS.map((v, i) => [[at(v), SQUARE - at(columns.PT[i])],
-      [at(v), SQUARE - at(columns.PT[i])]])));
-    const found = correlation(columns.SS, columns.PT);
-    results.edge.textContent = `±${end}°`;
-    const words = `Errors of SS and PT: correlation ${show(found, 2, "")}, first order ${show(r, 2, "")}.`;
-    results.says.textContent = words;
-    results.plot.setAttribute("aria-label", words);
-  }
-
-  function drawControls({ landmarks, slip_mm, steeper_deg, stretch }) {
-    sliders.made.forEach(({ set }, i) => set(slip_mm[i]));
-    sliders.steeper.set(steeper_deg);
-    sliders.stretch.set(100 * stretch);
-    sliders.plate.set(len(sub(landmarks[0], landmarks[1])));
-    Object.values(RATERS).forEach(([slips, steeper], i) =>
-      sliders.chosen[i].setAttribute("aria-pressed", steeper === steeper_deg && slips.every((v, k) => v === slip_mm[k])));
+    drawErrors(results, cloud.map((points) => errors(points, truth)), errors(meant, truth), formula);
+    results.hand.textContent = handWords(slip_mm, len(sub(seen[0], seen[1])), formula.sd.SS);
+    drawControls(sliders, now);
   }
 
   /** Move mark `p` by `step` from where `base` has it, as far as lens `k` shows and the other points allow. */
