@@ -1,7 +1,6 @@
 """The figure of a population: means and correlations as spines.  Taught in population."""
 
 import numpy as np
-import traitlets
 
 from lumbo.angles import ANGLES
 from lumbo.errors import array, choice, number, require, whole
@@ -127,7 +126,7 @@ class Population(living.Living):
     above_deg = living.Checked(_limit)
     versus = living.Checked(_axis)
     seed = living.Checked(_seed)
-    cohorts = traitlets.Dict(read_only=True).tag(sync=True)
+    cohorts = living.Fixed()
 
     def __init__(
         self,
@@ -149,8 +148,8 @@ class Population(living.Living):
             above_deg=above_deg,
             versus=versus,
             seed=seed,
+            cohorts=table,
         )
-        self.set_trait("cohorts", table)
 
     @property
     def angles_deg(self) -> np.ndarray:

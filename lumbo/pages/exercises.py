@@ -30,7 +30,9 @@ KINDS = {  # and what is said as long as there is no answer
     "pose": "Move the figure.",
 }
 _FOLDER = files("lumbo.pages").joinpath("questions")
-_NUMBER = re.compile(r"([+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:e[+-]?[0-9]+)?)\s*[°%a-zA-Zµ²³/]*", re.IGNORECASE)
+_NUMBER = re.compile(
+    r"([+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:e[+-]?[0-9]+)?)\s*[°%a-zA-Zµ²³/]*", re.IGNORECASE
+)
 _OPENINGS = {"right": "Right.", "wrong": "Not quite.", "not yet": "Not yet.", "compared": ""}
 
 

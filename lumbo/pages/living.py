@@ -82,14 +82,14 @@ class Checked(traitlets.TraitType):
 
 
 class Fixed(traitlets.TraitType):
-    """A trait that a figure starts with and keeps; the page has it, too."""
+    """A trait that a figure is made with and keeps; the page has it, too."""
 
-    def __init__(self, value=None):
-        super().__init__(value, allow_none=True)
+    def __init__(self):
+        super().__init__(None, allow_none=True)
         self.tag(sync=True)
 
     def validate(self, obj, value):
-        before = obj._trait_values.get(self.name)
+        before = obj._trait_values.get(self.name)  # None until the figure is made
         require(before is None or value == before, self.name or "", value, "what the figure was made with")
         return value
 

@@ -7,7 +7,6 @@ from io import BytesIO
 from typing import Any, ClassVar
 
 import numpy as np
-import traitlets
 
 from lumbo.angles import ANGLES, SIDES, hip_axis, lumbopelvic_angles, s1_midpoint
 from lumbo.errors import array, choice, number, require, truth
@@ -151,6 +150,7 @@ def _pose_to_reach(value) -> dict[str, Any] | None:
     if value is None:
         return None
     name: Any = value.get("name") if isinstance(value, dict) else value
+    require(isinstance(name, str), "goal", value, "the name of a question, such as four_angles.retrovert")
     asked = exercises.question(name)
     require(asked["kind"] == "pose", "goal", name, "a question whose kind is pose")
     return {"name": name} | asked
@@ -196,23 +196,30 @@ class Pelvis(living.Living):
     upright = living.Checked(lambda value: truth("upright", value))
     knees = living.Checked(lambda value: number("knees", value, 0.0, KNEES_DEG))
     goal = living.Checked(_pose_to_reach)
-    presets = traitlets.List(
-        [
-            {
-                "title": preset.title,
-                "source": preset.source,
-                "landmarks": np.round(posed(preset.pi, preset.pt, preset.ll), 4).tolist(),
-            }
-            for preset in PRESETS
-        ]
-    ).tag(sync=True)
+    presets = living.Fixed()
 
     def __init__(self, landmarks=STANDING_MM, anterior: str | None = None, *, shown=ANGLES, goal=None):
         points = _six_points(landmarks)
         if anterior is None:
             lumbopelvic_angles(points)  # refuses a vertical plate, whose side cannot be read
             anterior = "left" if points[0][0] < points[1][0] else "right"
-        super().__init__(landmarks=points, anterior=anterior, shown=shown, upright=True, knees=0.0, goal=goal)
+        poses = [
+            {
+                "title": one.title,
+                "source": one.source,
+                "landmarks": np.round(posed(one.pi, one.pt, one.ll), 4).tolist(),
+            }
+            for one in PRESETS
+        ]
+        super().__init__(
+            landmarks=points,
+            anterior=anterior,
+            shown=shown,
+            upright=True,
+            knees=0.0,
+            goal=goal,
+            presets=poses,
+        )
         allowed = "landmarks with the angles of STANDING_MM, for which goals are written"
         require(goal is None or self._stands(), "landmarks", points, allowed)
 

@@ -6,6 +6,7 @@ from importlib.resources import files
 
 import pytest
 
+from lumbo.errors import InputError
 from lumbo.pages import ErrorCloud, Exercise, Film, Hospitals, Measure, Pelvis, Population, exercises, living
 from lumbo.pages.living import Living
 
@@ -113,3 +114,13 @@ def test_what_a_figure_starts_from_is_alike_on_every_processor(figures):
     for figure in figures():
         state = {field: getattr(figure, field) for field in figure.fields}
         assert [value for value in floats(state) if round(value, 6) != value] == []
+
+
+@pytest.mark.parametrize("figure, field", [(Pelvis, "presets"), (Population, "cohorts")])
+def test_what_a_figure_starts_with_stays(figure, field):
+    figure = figure()
+    before = getattr(figure, field)
+    with pytest.raises(InputError, match=f"{field}: got .*; allowed: what the figure was made with"):
+        setattr(figure, field, [])
+    getattr(figure, field).clear()  # of a copy
+    assert getattr(figure, field) == before != []
