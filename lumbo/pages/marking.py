@@ -7,7 +7,6 @@ from functools import cache, partial
 from typing import Any, ClassVar
 
 import numpy as np
-import traitlets
 from PIL import Image, ImageDraw
 
 from lumbo.angles import ANGLES, LANDMARKS, SIDES, hip_axis, s1_midpoint
@@ -89,12 +88,16 @@ def _film(field: str, value) -> int | str:
 
 
 def _points(field: str, value, least: int = 0) -> list[list[float]]:
-    require(not isinstance(value, str) and hasattr(value, "__len__"), field, value, "a list of [x, y]")
-    fits = least <= len(value) <= len(LANDMARKS)
-    require(fits, field, f"{len(value)} points", f"from {least} to {len(LANDMARKS)} points")
-    if len(value) == 0:
+    try:
+        count = -1 if isinstance(value, str | bytes | dict | set) else len(value)
+    except TypeError:  # an array without axes, too, which has a len() that fails
+        count = -1
+    require(count >= 0, field, value, "a list of [x, y]")
+    fits = least <= count <= len(LANDMARKS)
+    require(fits, field, f"{count} points", f"from {least} to {len(LANDMARKS)} points")
+    if count == 0:
         return []
-    return array(field, value, (len(value), 2), -LONGEST_PX, LONGEST_PX).tolist()
+    return array(field, value, (count, 2), -LONGEST_PX, LONGEST_PX).tolist()
 
 
 def _spacing(field: str, value) -> list[float] | None:
@@ -175,7 +178,7 @@ class Measure(living.Living):
         f"marking-{i}": partial(sample, i) for i in range(len(SAMPLES))
     }
     film = living.Checked(partial(_film, "film"))
-    films: traitlets.List = traitlets.List().tag(sync=True)  # the names of the sample films
+    films = living.Fixed()  # the names of the sample films
     points = living.Checked(partial(_points, "points"))
     anterior = living.Checked(lambda value: choice("anterior", value, SIDES))
     spacing_mm = living.Checked(partial(_spacing, "spacing_mm"))

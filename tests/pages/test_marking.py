@@ -109,6 +109,11 @@ def but(**changes):
         ("film", 10, "film: got 10; allowed: a whole number from 0 to 9"),
         ("film", "mine", "film: got 'mine'; allowed: .*or \"own\""),
         ("points", "S1", "points: got 'S1'; allowed: a list"),
+        ("points", np.array(2.0), r"points: got .*; allowed: a list of \[x, y\]"),
+        ("points", np.ma.masked, r"points: got .*; allowed: a list of \[x, y\]"),
+        ("points", {}, r"points: got \{\}; allowed: a list of \[x, y\]"),
+        ("points", 3, r"points: got 3; allowed: a list of \[x, y\]"),
+        ("films", ["Mine"], r"films: got \['Mine'\]; allowed: what the figure was made with"),
         ("points", [[0, 0]] * 7, "points: got '7 points'; allowed: from 0 to 6"),
         ("points", [[0, 0, 0]], r"points: got \(1, 3\)"),
         ("points", [[0, np.nan]], r"points\[0, 1\]: got nan"),
@@ -135,6 +140,12 @@ def test_refuses_a_state_that_cannot_be(field, value, message):
     with pytest.raises(InputError, match=message):
         setattr(figure, field, value)
     assert {name: getattr(figure, name) for name in Measure.fields} == before
+
+
+def test_refuses_a_tensor_without_axes():
+    torch = pytest.importorskip("torch")
+    with pytest.raises(InputError, match=r"points: got .*; allowed: a list of \[x, y\]"):
+        Measure().points = torch.tensor(2.5)
 
 
 def test_errors_are_reader_minus_truth_where_both_are_known():
@@ -648,9 +659,43 @@ def test_bias_spread_and_limits_are_those_of_lumbo(open_page):
     assert get(page, "film") == 1 and get(page, "points") == get(page, "readings")[1]["points"]
 
 
+@pytest.mark.parametrize("width", [1280, 360])
+def test_a_double_click_on_compare_only_compares(open_page, width):
+    page = ready(open_page(Measure(), viewport={"width": width, "height": 900}))
+    put(page, points=CEDAR)
+    compare = page.get_by_role("button", name="Compare")
+    compare.scroll_into_view_if_needed()
+    before = compare.bounding_box()
+    compare.dblclick()
+    page.wait_for_timeout(50)
+    assert (get(page, "film"), get(page, "points"), get(page, "compared")) == (0, CEDAR, True)
+    assert len(get(page, "readings")) == 1 and compare.is_disabled()
+    after = compare.bounding_box()
+    assert (after["x"], after["width"]) == (before["x"], before["width"])
+    assert abs(after["y"] - before["y"]) < 6, (before, after)
+
+
+def test_a_reading_shows_degrees_beside_its_error_and_a_rating_counts_once_a_film(open_page):
+    page = ready(open_page(Measure()))
+    errors = read_films(page, [0, 3])
+    errors = np.concatenate([errors, read_films(page, [3, 3], seed=8)])
+    rows = [box(page).locator(f"[data-sum={name}] td").all_inner_texts() for name in ANGLES]
+    known = [sample(film) for film in (0, 3)]
+    theirs = np.array([np.subtract(one["rated_angles_deg"], one["angles_deg"]) for one in known])
+    for i, (n, *_, rater) in enumerate(rows):
+        found = [read(part) for part in rater.split(" ± ")]
+        np.testing.assert_allclose(found, [theirs[:, i].mean(), theirs[:, i].std(ddof=1)], atol=0.05 + 1e-6)
+        assert n == "4"
+    for k, one in enumerate(get(page, "readings")):
+        cells = box(page).locator(f"[data-reading='{k}'] td").all_text_contents()[:4]
+        found = np.array([[read(part.lstrip("+")) for part in cell.split()] for cell in cells])
+        np.testing.assert_allclose(found, np.transpose([one["angles_deg"], errors[k]]), atol=0.05 + 1e-6)
+
+
 def test_next_film_starts_anew(open_page):
     page = ready(open_page(Measure(9)))
     read_films(page, [9])
+    assert page.evaluate("document.activeElement.textContent") == "Next film"
     page.get_by_role("button", name="Next film").click()
     ready(page)
     assert (get(page, "film"), get(page, "points"), get(page, "compared")) == (0, [], False)
@@ -687,7 +732,7 @@ def test_what_was_saved_is_read_back_exactly(open_page, kind):
     before, text = get(page, "readings"), saved(page, kind)
     page.get_by_role("button", name="Forget all").click()
     assert get(page, "readings") == before  # one press only asks
-    page.get_by_role("button", name="Really forget all?").click()
+    page.get_by_role("button", name="Forget 3 readings").click()
     assert get(page, "readings") == []
     name = f"back.{kind.lower()}"
     assert upload(page, name, text) == f"3 loaded from {name}."
@@ -751,6 +796,30 @@ def test_a_broken_file_is_named_and_changes_nothing(open_page, content, message)
     assert get(page, "readings") == [READING]
 
 
+@pytest.mark.parametrize("name", ["film", "width", "anterior"])
+def test_what_a_file_holds_is_told_in_few_letters(open_page, name):
+    page = ready(open_page(Measure()))
+    said = upload(page, "long.json", broken(**{name: "x" * 5000}))
+    assert said.startswith(f'Reading 2: {name} is "xxx') and "x…; allowed: " in said and len(said) < 300
+
+
+def test_a_reading_of_another_film_is_not_laid_on_this_one(open_page):
+    page = ready(open_page(Measure(3)))
+    other = [READING, READING | {"width": 600}, READING | {"film": 3, "height": 700}]
+    put(page, readings=other, points=CEDAR[:2])
+    said, show = box(page).locator(".readings .says"), box(page).locator("[data-reading] button")
+    words = "This reading is of another film: of {} pixels; film {} here has 520 × 640."
+    for k, film, size in ((1, 0, "600 × 640"), (2, 3, "520 × 700")):
+        show.nth(k).click()
+        said.filter(has_text=words.format(size, film + 1)).wait_for()
+        assert (get(page, "film"), get(page, "points"), get(page, "compared")) == (film, [], False)
+    show.nth(2).click()  # also where its film lies there already
+    assert said.inner_text() == words.format("520 × 700", 4) and get(page, "points") == []
+    show.nth(0).click()
+    ready(page)
+    assert said.text_content() == "" and (get(page, "points"), get(page, "compared")) == (CEDAR, True)
+
+
 def test_a_file_that_cannot_be_read_at_all_is_told(open_page):
     page = ready(open_page(Measure()))
     page.evaluate("void (File.prototype.text = () => Promise.reject(new DOMException('gone')))")
@@ -810,6 +879,8 @@ def test_a_film_of_ones_own_is_measured_and_never_leaves_the_page(open_page, kin
     page.get_by_label("Millimetres of a pixel, across").press("Enter")
     assert get(page, "spacing_mm") == [0.4, 0.4] and "What a millimetre costs" in box(page).inner_text()
     page.get_by_role("button", name="Keep this reading").click()
+    page.get_by_role("button", name="Keep this reading").click()
+    assert "It is already among your readings." in box(page).inner_text()
     (kept,) = get(page, "readings")
     assert (kept["film"], kept["width"], kept["true_deg"]) == ("own", 800, None)
     state = box(page).evaluate(
@@ -821,6 +892,40 @@ def test_a_film_of_ones_own_is_measured_and_never_leaves_the_page(open_page, kin
     open_film(page, "next.png", picture(300, 500))  # a second one replaces the first
     ready(page)
     assert get(page, "points") == []
+
+
+SLOW = """() => {
+    const make = createImageBitmap, held = [];
+    window.createImageBitmap = async (file, how) => {
+        if (file.name?.startsWith("slow")) await new Promise((go) => held.push(go));
+        return make(file, how);
+    };
+    window.letGo = () => held.forEach((go) => go());
+    window.waits = () => held.length;
+}"""
+
+
+@pytest.mark.parametrize("meanwhile", ["another file", "another film", "the same film"])
+def test_a_film_that_arrives_late_is_left(open_page, meanwhile):
+    page = ready(open_page(Measure()))
+    page.evaluate(SLOW)
+    page.get_by_label("Open a film of your own").set_input_files(
+        {"name": "slow.png", "mimeType": "image/png", "buffer": picture(300, 200)}
+    )
+    page.wait_for_function("() => waits() == 1")
+    if meanwhile == "another file":
+        open_film(page, "quick.png", picture(60, 80))
+    elif meanwhile == "another film":
+        page.get_by_role("combobox", name="Film").select_option("4")
+    else:
+        page.get_by_role("combobox", name="Film").select_option("0")
+    ready(page)
+    film = get(page, "film")
+    put(page, points=[[3.0, 4.0]])
+    page.evaluate("letGo()")
+    page.wait_for_timeout(200)
+    assert (get(page, "film"), get(page, "points")) == (film, [[3.0, 4.0]])
+    assert "slow.png" not in box(page).inner_text()
 
 
 def bare_png(width, height):
@@ -916,7 +1021,7 @@ def test_readings_are_remembered_and_nonsense_is_not(open_page):
     page.wait_for_selector(".lumbo-static[data-ready]")
     assert get(page, "readings") == kept
     for nonsense in ("{", '{"a": 1}', "[3]", '[{"film": 99}]'):
-        page.evaluate("text => localStorage.setItem('lumbo.measuring.readings', text)", nonsense)
+        page.evaluate("text => localStorage.setItem('lumbo.readings', text)", nonsense)
         page.reload()
         page.wait_for_selector(".lumbo-static[data-ready]")
         assert get(page, "readings") == []
@@ -938,8 +1043,13 @@ def test_two_figures_lose_no_reading_and_forget_all(open_page):
     page.wait_for_function("() => document.querySelectorAll('.lumbo-static[data-ready]').length == 2")
     for figure in (0, 1):
         assert sorted(one["film"] for one in get(page, "readings", figure)) == [2, 2, 3]
-    for name in ("Forget all", "Really forget all?"):
-        box(page, 0).get_by_role("button", name=name).click()
+    box(page, 0).get_by_role("button", name="Forget all").dblclick()  # which only asks
+    assert len(get(page, "readings", 0)) == 3
+    box(page, 0).get_by_role("button", name="Keep them").click()
+    assert box(page, 0).get_by_role("button", name="Forget 3 readings").is_hidden()
+    box(page, 0).get_by_role("button", name="Forget all").click()
+    box(page, 0).get_by_role("button", name="Forget 3 readings").click()
+    assert box(page, 0).get_by_role("button", name="Keep them").is_hidden()
     page.reload()
     page.wait_for_function("() => document.querySelectorAll('.lumbo-static[data-ready]').length == 2")
     assert get(page, "readings", 0) == get(page, "readings", 1) == []
@@ -952,6 +1062,28 @@ def test_without_a_memory_it_works_all_the_same(open_page):
     page = ready(open_page(Measure(), before=block))
     read_films(page, [2])
     assert len(get(page, "readings")) == 1
+    assert "This browser cannot remember: save them as a file." in box(page).inner_text()
+
+
+def test_a_full_storage_is_told(open_page):
+    page = ready(open_page(Measure()))
+    read_films(page, [2])
+    assert "remembered in this browser only." in box(page).inner_text()
+    page.evaluate(
+        "void (Storage.prototype.setItem = () => { throw new DOMException('full', 'QuotaExceededError'); })"
+    )
+    read_films(page, [3])
+    assert "This browser cannot remember: save them as a file." in box(page).inner_text()
+    assert "in this browser only" not in box(page).inner_text()
+
+
+def test_readings_and_an_exercise_of_the_same_name_stay_apart(open_page):
+    page = ready(open_page(Measure()))
+    page.evaluate("void localStorage.setItem('lumbo.measuring.readings', '4')")
+    read_films(page, [2])
+    assert page.evaluate("localStorage.getItem('lumbo.measuring.readings')") == "4"
+    name = page.evaluate("Object.keys(localStorage).find((key) => key !== 'lumbo.measuring.readings')")
+    assert "." not in name.removeprefix("lumbo.")
 
 
 def test_where_the_films_are_missing_it_says_so(browser, tmp_path):

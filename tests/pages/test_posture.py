@@ -102,8 +102,8 @@ def moved(index, xy):
             {"goal": "four_angles.trade"},
             "goal: got 'four_angles.trade'; allowed: a question whose kind is pose",
         ),
-        ({"goal": 3}, "name: got 3"),
-        ({"goal": {}}, "name: got None"),
+        ({"goal": 3}, "goal: got 3"),
+        ({"goal": {}}, "goal: got"),
         (
             {"goal": "four_angles.retrovert", "landmarks": moved(0, (132.0, 226.0))},
             "landmarks: got .*; allowed: .*goals",

@@ -9,7 +9,7 @@ import { ANGLES, NAMES, arrows, button, choices, drag, follow, hold, keep, load,
 import { add, anglesOf, degrees, gradients, len, mid, mul, path, sub } from "./geometry.js";
 import { ROUSSOULY_GROUPS, SCHWAB_BORDERS, SCHWAB_MODIFIERS, category, roussouly, roussoulyShares, untyped } from "./indices.js";
 
-const OWN = "own", MOST_READINGS = 1000, LARGEST_FILE = 4e6, NOTE = "Not for clinical use.";
+const OWN = "own", MOST_READINGS = 1000, LARGEST_FILE = 4e6, MOST_LETTERS = 200, NOTE = "Not for clinical use.";
 const LONGEST_PX = 100_000, SHOWN_PX = 6000; // of a film's side: what a reading may say, and what is shown without coarsening
 const LANDMARKS = ["s1_anterior", "s1_posterior", "l1_anterior", "l1_posterior", "head_near", "head_far"];
 const STEPS = [ // what is placed, in order, where to find it, and the angle that a screen reader hears
@@ -77,6 +77,10 @@ async function opened(file) {
 /** What is told of a file that failed: its problem, or that there is one. */
 const complaint = (error, file) => (error instanceof Told ? error.message : `${file.name} cannot be read.`);
 
+/** What stands in a file, as it can be told: cut where it is long. */
+const cut = (text) => (text.length > MOST_LETTERS ? `${text.slice(0, MOST_LETTERS)}…` : text);
+const quoted = (value) => cut(JSON.stringify(value ?? null));
+
 const COLUMNS = ["film", "width", "height", "anterior", "mm_across", "mm_down", ...LANDMARKS.flatMap((n) => [`${n}_x`, `${n}_y`]),
   ...["", "true_", "rated_"].flatMap((kind) => ANGLES.map((name) => `${kind}${name}`))];
 
@@ -92,7 +96,7 @@ const toJson = (readings) => JSON.stringify({ format: "lumbo readings", note: NO
 function checked(raw, where, films) {
   const number = (value, name, low, high) => {
     insist(typeof value === "number" && value >= low && value <= high,
-      `${where}: ${name} is ${JSON.stringify(value ?? null)}; allowed: a number from ${low} to ${high}.`);
+      `${where}: ${name} is ${quoted(value)}; allowed: a number from ${low} to ${high}.`);
     return value;
   };
   const list = (value, name, size) =>
@@ -100,10 +104,10 @@ function checked(raw, where, films) {
   insist(raw && typeof raw === "object" && !Array.isArray(raw), `${where} is not a reading.`);
   const { film, anterior } = raw;
   insist(film === OWN || (Number.isInteger(film) && film >= 0 && film < films),
-    `${where}: film is ${JSON.stringify(film ?? null)}; allowed: 0 to ${films - 1}, or ${OWN}.`);
+    `${where}: film is ${quoted(film)}; allowed: 0 to ${films - 1}, or ${OWN}.`);
   const [width, height] = ["width", "height"].map((name) => number(raw[name], name, 1, LONGEST_PX));
   insist(Number.isInteger(width) && Number.isInteger(height), `${where}: width and height must be whole numbers.`);
-  insist(["left", "right"].includes(anterior), `${where}: anterior is ${JSON.stringify(anterior ?? null)}; allowed: left or right.`);
+  insist(["left", "right"].includes(anterior), `${where}: anterior is ${quoted(anterior)}; allowed: left or right.`);
   list(raw.points, "points", 6);
   const points = raw.points.map((p, i) => {
     list(p, LANDMARKS[i], 2);
@@ -157,7 +161,7 @@ function parsed(name, whole, films) {
     try {
       raw = JSON.parse(text);
     } catch (error) {
-      throw new Told(`${name} is broken JSON: ${error.message}.`);
+      throw new Told(`${name} is broken JSON: ${cut(error.message)}.`);
     }
     raw = Array.isArray(raw) ? raw : raw.readings;
     insist(Array.isArray(raw), `${name} has no list "readings".`);
@@ -169,17 +173,25 @@ function parsed(name, whole, films) {
   return raw.map((one, i) => checked(one, `${part} ${i + 1}`, films));
 }
 
-const keyOf = (r) => JSON.stringify([r.film, r.points]);
+const keyOf = (r) => JSON.stringify([r.film, r.width, r.height, r.points, r.anterior, r.spacing_mm]);
 /** Those of `readings` that are not among `others`, each once. */
 function unknown(readings, others) {
   const known = new Set(others.map(keyOf));
   return readings.filter((one) => !known.has(keyOf(one)) && known.add(keyOf(one)));
 }
 
+const SHELF = "readings"; // a name that no question has: each of theirs has a dot
+
+/** Remember, and say whether the browser did: storage may be full or denied. */
+function remember(readings) {
+  memory.set(SHELF, readings);
+  return JSON.stringify(memory.get(SHELF)) === JSON.stringify(readings);
+}
+
 /** The readings that this browser remembers; none where what an older page left is no reading any more. */
 function remembered(films) {
   try {
-    return memory.get("measuring.readings").map((one) => checked(one, "", films));
+    return memory.get(SHELF).map((one) => checked(one, "", films));
   } catch {
     return [];
   }
@@ -310,6 +322,7 @@ function films(desk) {
   async function fetchFilm() {
     const want = model.get("film");
     if (want === desk.loading) return;
+    desk.turn += 1;
     Object.assign(desk, { loading: want, shown: null, aim: null, cursor: null, failed: "" });
     delete root.dataset.without;
     if (want === OWN) {
@@ -325,6 +338,7 @@ function films(desk) {
       if (desk.loading !== want) return;
       desk.shown = { picture, width: payload.width, height: payload.height, spacing: [payload.pixel_mm, payload.pixel_mm], payload };
       desk.fitted();
+      desk.compareSizes();
     } catch {
       if (desk.loading !== want) return;
       desk.loading = null; // choosing the film asks for it again
@@ -335,21 +349,25 @@ function films(desk) {
   }
 
   async function openOwn(file) {
+    const turn = desk.turn += 1, late = () => turn !== desk.turn; // another film was asked for meanwhile
     try {
       const next = await opened(file);
-      desk.shown = desk.loading = null; // also where an own film was shown before
+      if (late()) return next.picture.close();
+      desk.shown = desk.loading = desk.meant = null; // also where an own film was shown before
       desk.own?.picture.close();
       desk.own = { ...next, spacing: null };
       keep(model, { points: [], compared: false, spacing_mm: null, film: OWN });
       fetchFilm();
       desk.tell(next.says);
     } catch (error) {
-      desk.tell(complaint(error, file), true);
+      if (!late()) desk.tell(complaint(error, file), true);
     }
   }
 
   function choose(value) {
     const next = value === OWN ? OWN : Number(value);
+    desk.turn += 1;
+    desk.meant = null;
     desk.tell("");
     keep(model, { points: [], compared: false, spacing_mm: null, anterior: next === OWN ? model.get("anterior") : "left", film: next });
   }
@@ -475,7 +493,7 @@ function panel(desk) {
     if (!desk.shown && film === OWN) return ["Your own film.", "Open a PNG or JPEG. It stays in this page: nothing is sent anywhere."];
     if (!desk.shown) return ["Loading the film …", ""];
     if (step) return [`${points.length + 1} of 6: ${step[0]}.`, step[1]];
-    if (compared) return ["Compared.", "× is the truth, ◇ the hospital’s rater. The reading that counts is the one you compared."];
+    if (compared) return ["Compared.", "× is the truth, ◇ the hospital’s rater. What you compared is your reading."];
     return ["All six are placed.", film === OWN ? "Drag what is off, then keep the reading." : "Drag what is off, then compare."];
   }
 
@@ -585,7 +603,7 @@ function buildTools(desk, names) {
   };
 }
 
-/** The buttons under the angles: compare, next film, read it again. */
+/** The buttons under the angles: compare, which keeps its place, so that a double click hits no other; next film, read it again. */
 function buildActs(desk, names) {
   const { model, ui } = desk;
 
@@ -597,17 +615,20 @@ function buildActs(desk, names) {
   }
 
   const compare = button(ui.act, "", () => {
-    desk.record([...model.get("readings"), reading()].slice(-MOST_READINGS));
+    const before = model.get("readings"), fresh = unknown([reading()], before);
+    if (fresh.length) desk.record([...before, ...fresh].slice(-MOST_READINGS));
     keep(model, { compared: model.get("film") !== OWN });
-    desk.tell(model.get("film") === OWN ? "Kept among your readings, without the film." : "");
+    const words = fresh.length ? "Kept among your readings, without the film." : "It is already among your readings.";
+    desk.tell(model.get("film") === OWN ? words : "");
     if (!next.hidden) next.focus();
   });
   const next = button(ui.act, "Next film", () => desk.choose((model.get("film") + 1) % names.length));
-  for (const one of [compare, next]) one.classList.add("main");
+  next.addEventListener("keydown", (event) => { if (event.repeat) event.preventDefault(); }); // Enter, held down since Compare
+  next.classList.add("main");
   const again = button(ui.act, "Read it again", () => keep(model, { points: [], compared: false }));
   return ({ points, film, compared }) => {
-    compare.hidden = compared;
-    compare.disabled = !desk.shown || points.length < 6;
+    compare.classList.toggle("main", !compared);
+    compare.disabled = compared || !desk.shown || points.length < 6;
     compare.textContent = film === OWN ? "Keep this reading" : "Compare with the truth";
     again.hidden = !compared;
     next.hidden = !compared || film === OWN;
@@ -639,7 +660,7 @@ function buildSettings(desk) {
     }
     const filled = texts.map((t, i) => t || texts[1 - i]), values = filled.map(read); // one alone counts for both
     const bad = values.findIndex((v) => v === null || v < 0.001 || v > 100);
-    wrong.textContent = bad < 0 ? "" : `${["Across", "Down"][bad]} is “${filled[bad]}”; allowed: a number from 0.001 to 100.`;
+    wrong.textContent = bad < 0 ? "" : `${["Across", "Down"][bad]} is “${cut(filled[bad])}”; allowed: a number from 0.001 to 100.`;
     if (bad < 0) keep(model, { spacing_mm: values });
   }
   node("p", { class: "help" }, box, "Type another number for one of the two, and see how a stretched film lies. Empty: as the film has it.");
@@ -664,20 +685,27 @@ function buildReadings(desk, films) {
   const { model, root } = desk, box = node("details", { class: "readings", open: "" }, root);
   const head = node("summary", {}, box), words = node("p", { class: "help" }, box), tables = node("div", { class: "tables" }, box);
   const sums = table(tables, "Your bias and spread", ["", "n", "Mean error", "SD", "95 % limits", "Rater"]);
-  const rows = table(tables, "Readings: errors, or angles of an own film", ["Film", ...ANGLES, ""]);
+  const rows = table(tables, "Readings: degrees, and the error where the truth is known", ["Film", ...ANGLES, ""]);
   const filing = node("p", { class: "buttons" }, box);
   const saving = [["JSON", toJson, "application/json"], ["CSV", toCsv, "text/csv"]].map(([kind, text, type]) =>
     button(filing, `Save ${kind}`, () => save(`lumbo-readings.${kind.toLowerCase()}`, text(model.get("readings")), type)));
   opener(filing, "Load …", ".json,.csv,application/json,text/csv", openReadings).setAttribute("aria-label", "Load readings from JSON or CSV");
   const forget = button(filing, "Forget all", () => {
-    if (!("sure" in forget.dataset)) {
-      forget.dataset.sure = "";
-      forget.textContent = "Really forget all?";
-      return;
-    }
-    memory.set("measuring.readings", []);
+    const n = together(model.get("readings")).length;
+    write(really, `Forget ${n} ${n === 1 ? "reading" : "readings"}`);
+    sure.hidden = false;
+    spare.focus();
+  });
+  const sure = node("p", { class: "buttons", hidden: "" }, box); // elsewhere: a double click on "Forget all" only asks
+  const really = button(sure, "", () => {
+    remembers = remember([]);
     keep(model, { readings: [] });
     tell("");
+    head.focus();
+  });
+  const spare = button(sure, "Keep them", () => {
+    sure.hidden = true;
+    forget.focus();
   });
   const says = node("p", { class: "says", role: "status" }, box);
   function tell(text, bad = false) {
@@ -685,9 +713,13 @@ function buildReadings(desk, films) {
     says.classList.toggle("bad", bad);
   }
 
-  /** Keep readings; what another figure or another tab has remembered meanwhile stays remembered. */
+  /** Readings after those that another figure or another tab has remembered meanwhile. */
+  const together = (readings) => [...unknown(remembered(films), readings), ...readings];
+  let remembers = remember(memory.get(SHELF) ?? []);
+
+  /** Keep readings; what is remembered from elsewhere stays remembered. */
   desk.record = (readings) => {
-    memory.set("measuring.readings", [...unknown(remembered(films), readings), ...readings].slice(-MOST_READINGS));
+    remembers = remember(together(readings).slice(-MOST_READINGS));
     keep(model, { readings });
   };
 
@@ -710,16 +742,30 @@ function buildReadings(desk, films) {
     if (r.film === OWN && !(own && own.width === r.width && own.height === r.height))
       return tell(`Open the film of this reading first: ${r.width} × ${r.height} pixels. It was not kept.`, true);
     tell("");
+    desk.meant = r;
     keep(model, { points: r.points, anterior: r.anterior, spacing_mm: r.spacing_mm, compared: r.film !== OWN, film: r.film });
+    desk.compareSizes();
   }
+
+  /** A reading from a file may be of another film than the one that has its number here: known once that is loaded. */
+  desk.compareSizes = () => {
+    const { meant, shown } = desk;
+    if (!meant || !shown) return;
+    desk.meant = null;
+    if (meant.film !== model.get("film") || (meant.width === shown.width && meant.height === shown.height)) return;
+    keep(model, { points: [], compared: false });
+    tell(`This reading is of another film: of ${meant.width} × ${meant.height} pixels; film ${meant.film + 1} here has ` +
+      `${shown.width} × ${shown.height}.`, true);
+  };
 
   function drawSums(told) {
     tables.firstChild.hidden = told.length === 0;
     sums.replaceChildren();
-    const errors = (field, i) => told.filter((r) => r[field] && r[field][i] !== null).map((r) => r[field][i] - r.true_deg[i]);
+    const ratings = [...new Map(told.map((r) => [JSON.stringify([r.film, r.true_deg, r.rated_deg]), r])).values()]; // one a film
+    const errors = (from, field, i) => from.filter((r) => r[field] && r[field][i] !== null).map((r) => r[field][i] - r.true_deg[i]);
     ANGLES.forEach((name, i) => {
-      const line = node("tr", { "data-sum": name }, sums), { n, mean, sd, limits } = agreement(errors("angles_deg", i));
-      const rater = agreement(errors("rated_deg", i));
+      const line = node("tr", { "data-sum": name }, sums), { n, mean, sd, limits } = agreement(errors(told, "angles_deg", i));
+      const rater = agreement(errors(ratings, "rated_deg", i));
       node("th", { scope: "row" }, line, name);
       for (const text of [String(n), signed(mean), show(sd), limits ? `${signed(limits[0])} to ${signed(limits[1])}` : "–",
         `${signed(rater.mean)} ± ${show(rater.sd)}`]) node("td", {}, line, text);
@@ -729,23 +775,25 @@ function buildReadings(desk, films) {
   function drawRow(r, i) {
     const line = node("tr", { "data-reading": i }, rows);
     node("th", { scope: "row" }, line, r.film === OWN ? "Own" : String(r.film + 1));
-    ANGLES.forEach((_, k) => node("td", {}, line, !r.true_deg ? show(r.angles_deg[k])
-      : signed(r.angles_deg[k] === null ? null : r.angles_deg[k] - r.true_deg[k])));
+    ANGLES.forEach((_, k) => {
+      const cell = node("td", {}, line, show(r.angles_deg[k]));
+      if (r.true_deg) node("span", {}, cell, ` ${signed(r.angles_deg[k] === null ? null : r.angles_deg[k] - r.true_deg[k])}`);
+    });
     button(node("td", {}, line), "Show", () => showReading(r)).setAttribute("aria-label", `Show reading ${i + 1}`);
   }
 
   return () => {
     const readings = model.get("readings"), told = readings.filter((r) => r.true_deg), seen = new Set(told.map((r) => r.film)).size;
     write(head, `Your readings (${readings.length})`);
-    write(words, told.length === 0 ? "None is compared yet. Your readings are remembered in this browser only."
-      : `${told.length} compared, of ${seen} ${seen === 1 ? "film" : "films"}. Remembered in this browser only.`);
+    const count = told.length === 0 ? "None is compared yet." : `${told.length} compared, of ${seen} ${seen === 1 ? "film" : "films"}.`;
+    write(words, `${count} ${remembers ? "Your readings are remembered in this browser only."
+      : "This browser cannot remember: save them as a file."}`);
     drawSums(told);
     rows.replaceChildren();
     rows.parentElement.hidden = readings.length === 0;
     readings.forEach(drawRow);
     for (const one of [...saving, forget]) one.disabled = readings.length === 0;
-    forget.textContent = "Forget all";
-    delete forget.dataset.sure;
+    sure.hidden = true;
   };
 }
 
@@ -903,6 +951,7 @@ function moveHandles(desk) {
 function render({ model, el }) {
   const root = shell(el, "marking"), names = model.get("films"), ui = { ...buildStage(root), ...buildPanel(root) };
   const desk = { model, root, ui, shown: null, own: null, loading: null, failed: "", // shown: the film that lies there
+    turn: 0, meant: null, // how often a film was asked for; the reading to show once its film is there
     size: [1, 1], zoom: 1, at: [0, 0], tone: { bright: 1, contrast: 1 }, // of the stage; how and where it shows the film
     aim: null, cursor: null, busy: false }; // what pointer and keys point at; whether a point is being dragged
   desk.state = () => Object.fromEntries(["film", "points", "anterior", "spacing_mm", "compared"].map((field) => [field, model.get(field)]));
