@@ -193,7 +193,7 @@ def _say(made: list[Slide], parts: list[tuple[str, str]], how: str) -> None:
         made += [Slide("After this chapter you can", [p]) for kind, p in parts if kind == "bullet_list"][:1]
     elif how == "slide":
         made.append(Slide(last.title, text))
-    elif last.title in ("What we learnt", "What we learnt"):
+    elif last.title == "What we learnt":
         last.above = [p for kind, p in parts if kind in ("bullet_list", "ordered_list")] or keys(parts)
     elif last.title in ASKED:
         last.above += text
