@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from wires import from_browser, wired
 
 from lumbo.errors import InputError
 from lumbo.films import hospitals, processing, radiograph
@@ -271,15 +272,7 @@ def test_a_still_picture_develops_once_with_noise_and_once_without(monkeypatch):
 
 @pytest.fixture
 def wire():
-    """A figure and the messages that it sends to the browser."""
-    figure, sent = Film(), []
-    figure.comm.publish_msg = lambda kind, data=None, **_: sent.append(data)
-    return figure, sent
-
-
-def from_browser(figure, state):
-    content = {"data": {"method": "update", "state": state, "buffer_paths": []}}
-    figure.comm.handle_msg({"content": content, "buffers": []})
+    return wired(Film())
 
 
 def test_python_and_the_browser_move_each_other(wire):

@@ -14,6 +14,7 @@ from base64 import b64decode
 import numpy as np
 import pytest
 from PIL import Image
+from wires import asked, from_browser, wired
 
 from lumbo import indices
 from lumbo.angles import ANGLES, LANDMARKS, lumbopelvic_angles
@@ -181,14 +182,7 @@ def test_without_scripts_a_marked_film_and_its_angles_stay(film):
 
 @pytest.fixture
 def wire():
-    """A figure and the messages that it sends to the browser."""
-    figure, sent = Measure(), []
-    figure.comm.publish_msg = lambda kind, data=None, **_: sent.append(data)
-    return figure, sent
-
-
-def from_browser(figure, data):
-    figure.comm.handle_msg({"content": {"data": data}, "buffers": []})
+    return wired(Measure())
 
 
 def test_messages_pass_both_ways(wire):
@@ -196,13 +190,13 @@ def test_messages_pass_both_ways(wire):
     figure.points = CEDAR
     assert sent[-1]["state"] == {"points": CEDAR}
     state = {"readings": [READING], "film": "own", "compared": True}
-    from_browser(figure, {"method": "update", "state": state, "buffer_paths": []})
+    from_browser(figure, state)
     assert (figure.readings, figure.film, figure.compared) == ([READING], "own", True)
-    from_browser(figure, {"method": "update", "state": {"points": [[0]]}, "buffer_paths": []})
+    from_browser(figure, {"points": [[0]]})
     assert figure.points == CEDAR
-    from_browser(figure, {"method": "custom", "content": {"load": "marking-3"}})
+    asked(figure, "marking-3")
     assert sent[-1]["content"] == {"loaded": "marking-3", "payload": sample(3)}
-    from_browser(figure, {"method": "custom", "content": {"load": "marking-10"}})
+    asked(figure, "marking-10")
     assert "allowed: marking-0" in sent[-1]["content"]["error"]
 
 

@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from wires import from_browser, wired
 
 from lumbo.angles import ANGLES, hip_axis, lumbopelvic_angles, rotate
 from lumbo.errors import InputError
@@ -206,15 +207,7 @@ def test_the_lines_of_the_still_picture_enclose_its_angles(points, anterior):
 
 @pytest.fixture
 def wire():
-    """A figure and the messages that it sends to the browser."""
-    figure, sent = Pelvis(), []
-    figure.comm.publish_msg = lambda kind, data=None, **_: sent.append(data)
-    return figure, sent
-
-
-def from_browser(figure, state):
-    content = {"data": {"method": "update", "state": state, "buffer_paths": []}}
-    figure.comm.handle_msg({"content": content, "buffers": []})
+    return wired(Pelvis())
 
 
 def test_python_moves_the_browser(wire):

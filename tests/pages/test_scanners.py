@@ -14,6 +14,7 @@ from typing import get_type_hints
 import numpy as np
 import pytest
 from PIL import Image
+from wires import asked, from_browser, wired
 
 from lumbo.angles import ANGLES, hip_axis, lumbopelvic_angles
 from lumbo.errors import InputError
@@ -195,29 +196,21 @@ def test_no_number_of_the_alt_text_lies_near_a_rounding_border():
 
 @pytest.fixture
 def wire():
-    """A figure and the messages that it sends to the browser."""
-    figure, sent = Hospitals(), []
-    figure.comm.publish_msg = lambda kind, data=None, **_: sent.append(data)
-    return figure, sent
-
-
-def from_browser(figure, data):
-    figure.comm.handle_msg({"content": {"data": data}, "buffers": []})
+    return wired(Hospitals())
 
 
 def test_kernel_messages_go_both_ways(wire):
     figure, sent = wire
     figure.room = "elm"
     assert sent[-1]["state"] == {"room": "elm"}
-    update = {"method": "update", "buffer_paths": []}
-    from_browser(figure, update | {"state": {"factor": "field.zoom", "amount": -1}})
+    from_browser(figure, {"factor": "field.zoom", "amount": -1})
     assert repr(figure) == "Hospitals(field.zoom at -1 SD)"
-    from_browser(figure, update | {"state": {"factor": None}})
-    from_browser(figure, update | {"state": {"amount": 9}})
+    from_browser(figure, {"factor": None})
+    from_browser(figure, {"amount": 9})
     assert repr(figure) == "Hospitals(in elm)" and figure.amount == -1
-    from_browser(figure, {"method": "custom", "content": {"load": "scanners-field-zoom"}})
+    asked(figure, "scanners-field-zoom")
     assert sent[-1]["content"]["payload"]["title"] == variety.factors()["field.zoom"]["title"]
-    from_browser(figure, {"method": "custom", "content": {"load": "scanners-oak"}})
+    asked(figure, "scanners-oak")
     assert "allowed: scanners-rooms" in sent[-1]["content"]["error"]
 
 

@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from wires import from_browser, wired
 
 from lumbo.angles import ANGLES, LANDMARKS, hip_axis, lumbopelvic_angles, rotate
 from lumbo.errors import InputError
@@ -176,15 +177,7 @@ def test_without_scripts_a_still_picture_and_its_numbers_stay(state):
 
 @pytest.fixture
 def wire():
-    """A figure and the messages that it sends to the browser."""
-    figure, sent = ErrorCloud(), []
-    figure.comm.publish_msg = lambda kind, data=None, **_: sent.append(data)
-    return figure, sent
-
-
-def from_browser(figure, state):
-    content = {"data": {"method": "update", "state": state, "buffer_paths": []}}
-    figure.comm.handle_msg({"content": content, "buffers": []})
+    return wired(ErrorCloud())
 
 
 def test_python_moves_the_browser_and_the_browser_moves_python(wire):
