@@ -292,12 +292,13 @@ function compare(a, b, aligned) {
 }
 
 function sayFactor({ heading, says, angles, lines, meanings, source }, facts, amount) {
-  const at = amount + 2, value = (i) => show(facts.values[i], 3, "").replace(/\.?0+$/, "");
+  const at = amount + 2, usual = facts.law === "log" ? "the middle value" : "the mean"; // of logarithms, the mean is the middle
+  const value = (i) => show(facts.values[i], 3, "").replace(/\.?0+$/, "");
   heading.textContent = capital(facts.title);
-  says.textContent = amount ? `At ${amountWords(amount)} it is ${value(at)}; at the mean, ${value(2)}. ` +
+  says.textContent = amount ? `At ${amountWords(amount)} it is ${value(at)}; ${usual} is ${value(2)}. ` +
     `A pixel differs by ${show(facts.differs[at], 2, "")} of 255 grey levels on average: ` +
     `${show(100 * facts.brighter[at], 1, " %")} of the film is more than four levels brighter, ${show(100 * facts.darker[at], 1, " %")} darker.`
-    : `At the mean it is ${value(2)}. Move the slider.`;
+    : `${capital(usual)} is ${value(2)}. Move the slider.`;
   angles.fill(["", ...ANGLES], [row("at the mean", facts.films[2].angles_deg),
     ...(amount ? [row(`at ${amountWords(amount)}`, facts.films[at].angles_deg)] : [])]);
   const share = facts.share === 1 ? "" : ` Aspen's room takes ${facts.share} of this spread.`;
