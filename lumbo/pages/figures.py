@@ -24,6 +24,7 @@ STYLES = {  # colour and marker of each arm, the same in every chapter
 }
 _MARKERS, _LINES = "osD^vPX*", ("-", "--", ":", "-.")  # of the runs in one figure
 _PLATE, _HIP = "#E69F00", "#56B4E9"
+_FARTHEST_PX = 1e6  # that a landmark may lie from the film
 
 
 def films(
@@ -40,7 +41,8 @@ def films(
     """
     films = _grey(films)
     if landmarks_px is not None:
-        landmarks_px = array("landmarks_px", landmarks_px, (len(films), len(LANDMARKS), 2), missing=True)
+        shape = len(films), len(LANDMARKS), 2
+        landmarks_px = array("landmarks_px", landmarks_px, shape, -_FARTHEST_PX, _FARTHEST_PX, missing=True)
     listed = isinstance(titles, Iterable) and not isinstance(titles, str)
     require(listed, "titles", titles, "a list of texts")
     titles = [instance(f"titles[{i}]", title, str) for i, title in enumerate(titles)]
