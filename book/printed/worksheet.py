@@ -18,6 +18,7 @@ from PIL import Image
 from book.printed import HERE
 from lumbo.angles import ANGLES, hip_axis, lumbopelvic_angles, s1_midpoint
 from lumbo.films import calibration, hospitals, radiograph
+from lumbo.pages.living import COLOURS
 
 SCALE = 0.75  # millimetres on paper to one of the patient
 LARGEST_MM = np.array([176.0, 236.0])  # a figure on paper: less than A4 and Letter have
@@ -29,7 +30,6 @@ TALL_PX, QUALITY = 1024, 80
 PALER = 0.6  # exponent that spares ink, and that a pencil can be seen on
 LETTERS = {"A": ("birch", 12, False), "B": ("fir", 14, True), "C": ("elm", 17, True)}  # patient; as a film?
 NOTE = "The patient faces left; the frame is upright. Three quarters of life size. Not for clinical use."
-CURVES = {"SS": "#0063a8", "PT": "#b84a00", "PI": "#9a2f8f", "LL": "#00755a"}
 
 
 @dataclass(frozen=True)
@@ -125,10 +125,10 @@ def _solved(who: Subject) -> str:
     across = np.array([-s1[1], s1[0]]) / np.linalg.norm(s1)
     across *= np.sign(across @ (hips - middle))
     lines = [
-        _path([middle - 1.6 * s1, middle + 1.6 * s1], CURVES["SS"], 1.1),
-        _path([points[2:4].mean(0) - 1.6 * l1, points[2:4].mean(0) + 1.6 * l1], CURVES["LL"], 1.1),
-        _path([hips, middle], CURVES["PT"], 1.1),
-        _path([middle, middle + 60 * across], CURVES["PI"], 1.1, "3 2"),
+        _path([middle - 1.6 * s1, middle + 1.6 * s1], COLOURS["SS"], 1.1),
+        _path([points[2:4].mean(0) - 1.6 * l1, points[2:4].mean(0) + 1.6 * l1], COLOURS["LL"], 1.1),
+        _path([hips, middle], COLOURS["PT"], 1.1),
+        _path([middle, middle + 60 * across], COLOURS["PI"], 1.1, "3 2"),
         _path([hips, hips - [0, 60]], "#333", 0.6, "1 2"),
         _path([middle - [45, 0], middle + [45, 0]], "#333", 0.6, "1 2"),
     ]

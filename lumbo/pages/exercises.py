@@ -87,9 +87,8 @@ def judge(question: dict[str, Any], answer) -> Verdict:
         What cannot be an answer to a question of this kind.
     """
     kind, hints, otherwise = question["kind"], question["hints"], question["otherwise"]
-    if answer is not None and answer is not ...:
-        answer = _READ[kind](question, answer)
-    if answer is None or answer is ...:
+    answer = None if answer is None or answer is ... else _READ[kind](question, answer)
+    if answer is None:
         return Verdict("not yet", question["ask"])
     if kind == "prediction":
         return _compared(question, answer)

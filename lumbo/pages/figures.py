@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from lumbo.angles import LANDMARKS, hip_axis
 from lumbo.errors import array, choice, instance, number, require, text, whole
+from lumbo.films.plates import FARTHEST_PX
 
 __all__ = ["STYLES", "films", "descents", "arms", "png"]
 
@@ -24,7 +25,6 @@ STYLES = {  # colour and marker of each arm, the same in every chapter
 }
 _MARKERS, _LINES = "osD^vPX*", ("-", "--", ":", "-.")  # of the runs in one figure
 _PLATE, _HIP = "#E69F00", "#56B4E9"
-_FARTHEST_PX = 1e6  # that a landmark may lie from the film
 
 
 def films(
@@ -42,7 +42,7 @@ def films(
     films = _grey(films)
     if landmarks_px is not None:
         shape = len(films), len(LANDMARKS), 2
-        landmarks_px = array("landmarks_px", landmarks_px, shape, -_FARTHEST_PX, _FARTHEST_PX, missing=True)
+        landmarks_px = array("landmarks_px", landmarks_px, shape, -FARTHEST_PX, FARTHEST_PX, missing=True)
     listed = isinstance(titles, Iterable) and not isinstance(titles, str)
     require(listed, "titles", titles, "a list of texts")
     titles = [instance(f"titles[{i}]", title, str) for i, title in enumerate(titles)]

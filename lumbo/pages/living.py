@@ -63,38 +63,38 @@ _COMMENT = re.compile(r"^\s*(//.*\n|/\*(.|\n)*?\*/\n)|^\s+|\s+//\s.*$", re.MULTI
 _STATIC = files("lumbo.pages").joinpath("static")
 
 
-class Checked(traitlets.TraitType):
-    """A trait that holds what `check` returns; `check` raises `InputError` before anything changes.
+class _Copied(traitlets.TraitType):
+    """A trait that the page has, too.  What is read from it is a copy: nothing is changed in place, past its check."""
 
-    What is read from it is a copy: nothing gets past the check by being changed in place.
-    """
-
-    def __init__(self, check: Callable[[Any], Any]):
-        super().__init__()
-        self.check = check
+    def __init__(self, **options):
+        super().__init__(**options)
         self.tag(sync=True)
-
-    def validate(self, obj, value):
-        return self.check(value)
 
     def get(self, obj, cls=None):
         return deepcopy(super().get(obj, cls))
 
 
-class Fixed(traitlets.TraitType):
-    """A trait that a figure is made with and keeps; the page has it, too."""
+class Checked(_Copied):
+    """A trait that holds what `check` returns; `check` raises `InputError` before anything changes."""
+
+    def __init__(self, check: Callable[[Any], Any]):
+        super().__init__()
+        self.check = check
+
+    def validate(self, obj, value):
+        return self.check(value)
+
+
+class Fixed(_Copied):
+    """A trait that a figure is made with and keeps."""
 
     def __init__(self):
-        super().__init__(None, allow_none=True)
-        self.tag(sync=True)
+        super().__init__(default_value=None, allow_none=True)
 
     def validate(self, obj, value):
         before = obj._trait_values.get(self.name)  # None until the figure is made
         require(before is None or value == before, self.name or "", value, "what the figure was made with")
         return value
-
-    def get(self, obj, cls=None):
-        return deepcopy(super().get(obj, cls))
 
 
 class Living(anywidget.AnyWidget):

@@ -1,7 +1,6 @@
 """The figure to measure in: put six points on a film, then compare with the truth.  Taught in measuring."""
 
 import io
-from base64 import b64encode
 from collections.abc import Callable, Mapping
 from functools import cache, partial
 from typing import Any, ClassVar
@@ -61,11 +60,9 @@ def sample(film: int) -> dict[str, Any]:
     """
     i = whole("film", film, 0, len(SAMPLES) - 1)
     one, (where, _, note) = _drawn(i), SAMPLES[i]
-    file = io.BytesIO()
-    Image.fromarray(one.films[0]).save(file, "JPEG", quality=_QUALITY)
     height, width = one.films.shape[1:]
     return {
-        "image": f"data:image/jpeg;base64,{b64encode(file.getvalue()).decode()}",
+        "image": living.jpeg(one.films[0], _QUALITY),
         "width": width,
         "height": height,
         "pixel_mm": float(one.pixel_mm[0]),

@@ -1,9 +1,7 @@
 """The figure to drag: pelvis and lumbar spine from the side.  Taught in four_angles."""
 
-from base64 import b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from io import BytesIO
 from typing import Any, ClassVar
 
 import numpy as np
@@ -108,16 +106,13 @@ def film() -> dict:
 
     A healthy adult from the slot scanner of Fir, without metal, both femoral heads on the film.
     """
-    from PIL import Image
-
     from lumbo.films import hospitals  # with torch, which only a film needs
 
-    place, file = 1, BytesIO()
+    place = 1
     drawn = hospitals.draw(hospitals.hospital("fir"), "test", seed=1, chunk=0, long_side_px=512, n=place + 1)
     pixels, pixel_mm = drawn.films[place], float(drawn.pixel_mm[place])
-    Image.fromarray(pixels).save(file, "JPEG", quality=90)
     return {
-        "image": f"data:image/jpeg;base64,{b64encode(file.getvalue()).decode()}",
+        "image": living.jpeg(pixels),
         "size_mm": [pixels.shape[1] * pixel_mm, pixels.shape[0] * pixel_mm],
         "landmarks": (drawn.landmarks_px[place] * pixel_mm).tolist(),
         "anterior": "left",
@@ -249,7 +244,6 @@ class Pelvis(living.Living):
 
 # The still picture.
 _WIDE, _HIGH, _LINE = 260, 388, 30  # of the film, and of the line of angles under it; as in posture.js
-_COLOURS = dict(zip(ANGLES, ("#0063a8", "#b84a00", "#9a2f8f", "#00755a")))
 _HEADS_MM = 25, 22.5  # radii of the near head and the far one
 _CAPTION = "A still picture: to drag the points, the page must run scripts, and in Jupyter be trusted."
 
@@ -287,7 +281,7 @@ def _drawing(points: np.ndarray, anterior: str, said: list[str]) -> str:
         ),
     ]
     texts = [
-        f'<text x="{8 + 63 * i}" y="{_HIGH + 18}" fill="{_COLOURS[name]}">{words}</text>'
+        f'<text x="{8 + 63 * i}" y="{_HIGH + 18}" fill="{living.COLOURS[name]}">{words}</text>'
         for i, (name, words) in enumerate(zip(ANGLES, said))
     ]
     return (
